@@ -1,0 +1,79 @@
+# Two commands matter: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv lock demo demo-shell demo-down test test-long lint sanity unit readmes molecule bench
+
+# One sandbox is a set of throwaway hosts. Its name, folder, first published port and first two octets can be
+# changed, so that several stand side by side (the tests use one of their own beside the demo's).
+export SANDBOX_NAME ?= dockpress
+export SANDBOX_DIR ?= $(CURDIR)/.sandbox
+export SANDBOX_PORT_BASE ?= 8080
+export SANDBOX_SUBNET ?= 10.213
+
+BIN := $(CURDIR)/.venv/bin
+COLLECTIONS := $(CURDIR)/.cache/collections
+HERE := $(COLLECTIONS)/ansible_collections/dockpress/hosting
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+export MOLECULE_GLOB := $(CURDIR)/molecule/*/molecule.yml
+export PY_COLORS ?= 1
+
+SCENARIOS ?= $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+venv: .venv/.stamp $(HERE) ## Make the virtual environment (the newest suitable Python, everything pinned)
+
+# 3.12 and newer get the current Ansible; 3.11 is the floor.
+.venv/.stamp: requirements.txt
+	@python=$$(tests/find-python) && echo "Virtual environment with $$($$python --version) ..." && \
+	{ [ -x .venv/bin/python ] || $$python -m venv .venv; } && \
+	.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	@touch $@
+
+# The checkout under the name by which Ansible looks for a collection.
+$(HERE):
+	@mkdir -p $(dir $(HERE)) && ln -sfn $(CURDIR) $(HERE)
+
+lock: ## Resolve requirements.in into requirements.txt again
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command 'make lock' --output-file requirements.txt requirements.in
+
+demo: venv ## A WordPress site on a throwaway Docker host of this machine
+	ansible-playbook playbooks/sandbox.yml -i inventories/sandbox
+	ansible-playbook playbooks/site.yml -i inventories/sandbox
+	ansible-playbook playbooks/sandbox_info.yml -i inventories/sandbox
+
+demo-shell: ## A shell on the demo's first host
+	docker exec -it $(SANDBOX_NAME)-web1 bash -l
+
+demo-down: venv ## Remove the demo: hosts, networks, volumes, generated secrets
+	ansible-playbook playbooks/sandbox.yml -i inventories/sandbox -e sandbox_state=absent
+
+test: venv ## Everything that CI runs
+	python tests/run.py $(SCENARIOS)
+
+lint: venv ## ansible-lint (profile production), ruff, generated files up to date
+	ruff check . && ruff format --check .
+	ansible-lint --offline
+
+sanity: venv ## ansible-test sanity
+	tests/run-sanity
+
+unit: venv ## Unit tests, without Docker
+	PYTHONPATH=$(COLLECTIONS) pytest -q -n auto tests/unit
+
+readmes: venv ## Write the roles' README files from their argument specs
+	tests/readmes
+
+molecule: venv ## One scenario: make molecule SCENARIO=default
+	python tests/run.py --only-scenarios $(SCENARIO)
+
+test-long: venv ## The longer proofs (hours)
+	DOCKPRESS_LONG=1 python tests/run.py --only-scenarios $(SCENARIOS)
+
+bench: venv ## Measure, and write docs/benchmarks.md
+	python tests/bench/run.py

@@ -1,0 +1,111 @@
+"""Runs the test suite phase by phase, shows what each phase costs against its budget, and always clears the sandbox away.
+
+Every phase is a command of its own; the log of a phase lies in ``.cache/logs/<phase>.log``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LOGS = ROOT / ".cache" / "logs"
+
+# Minutes on two cores, from nothing. CI kills a run at 90.
+BUDGET = {
+    "lint": 2,
+    "sanity": 4,
+    "unit": 1,
+    "sandbox": 8,
+    "default": 8,
+    "wp_modules": 12,
+    "docker_host": 12,
+    "monitoring": 12,
+    "backup": 14,
+    "dev": 9,
+}
+
+# Molecule warns and goes on where a playbook or a verifier finds nothing: for us that is a failure.
+NOTHING_DONE = ("Missing playbook", "collected 0 items", "no tests ran", "No inventory was parsed", "skipping, missing")
+
+
+def run(phase: str, command: list[str], environment: dict[str, str]) -> bool:
+    """Run one phase, its output on the screen and in its log. True when it went well and did something."""
+    log = LOGS / f"{phase}.log"
+    print(f"\n=== {phase}: {' '.join(command)}", flush=True)
+    output = ""
+    with (
+        log.open("w", encoding="utf-8", errors="replace") as sink,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            sink.write(line)
+            output += line
+    if process.returncode:
+        print(f"=== {phase} FAILED with {process.returncode}", flush=True)
+        return False
+    if command[0] == "molecule" and any(words in output for words in NOTHING_DONE):
+        print(f"=== {phase} FAILED: a part of it did nothing; see {log}", flush=True)
+        return False
+    return True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only-scenarios", action="store_true", help="leave lint, sanity and unit tests out")
+    parser.add_argument("--keep", action="store_true", help="leave the sandbox standing, to look around")
+    parser.add_argument("scenarios", nargs="*")
+    arguments = parser.parse_args()
+
+    # The tests' sandbox stands beside the demo's and does not touch it.
+    environment = os.environ | {
+        "SANDBOX_NAME": os.environ.get("TEST_SANDBOX_NAME", "dockpress-test"),
+        "SANDBOX_DIR": os.environ.get("TEST_SANDBOX_DIR", str(ROOT / ".sandbox-test")),
+        "SANDBOX_PORT_BASE": os.environ.get("TEST_SANDBOX_PORT_BASE", "18080"),
+        "SANDBOX_SUBNET": os.environ.get("TEST_SANDBOX_SUBNET", "10.214"),
+    }
+    sandbox = ["ansible-playbook", "playbooks/sandbox.yml", "-i", "molecule/shared/inventory"]
+    phases: list[tuple[str, list[str]]] = []
+    if not arguments.only_scenarios:
+        phases += [(name, ["make", "--no-print-directory", name]) for name in ("lint", "unit", "sanity")]
+    if arguments.scenarios:
+        phases.append(("sandbox", sandbox))
+        phases += [(name, ["molecule", "test", "--scenario-name", name]) for name in arguments.scenarios]
+
+    LOGS.mkdir(parents=True, exist_ok=True)
+    results: list[tuple[str, bool, float]] = []
+    try:
+        for phase, command in phases:
+            started = time.monotonic()
+            good = run(phase, command, environment)
+            results.append((phase, good, (time.monotonic() - started) / 60))
+            if phase == "sandbox" and not good:
+                break
+    finally:
+        if arguments.scenarios and not arguments.keep:
+            run("sandbox-down", [*sandbox, "-e", "sandbox_state=absent"], environment)
+
+    print("\nphase           result   minutes   budget")
+    for phase, good, minutes in results:
+        print(f"{phase:<15} {'ok' if good else 'FAILED':<8} {minutes:7.1f}   {BUDGET.get(phase, 0):6}")
+    print(f"{'in all':<24} {sum(minutes for _phase, _good, minutes in results):7.1f}")
+    return 0 if len(results) == len(phases) and all(good for _phase, good, _minutes in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
