@@ -126,7 +126,7 @@ options:
         type: list
         elements: str
         default: ["*"]
-      message:
+      explanation:
         description: What to say in front of the command's output when it fails.
         type: str
         required: true
@@ -445,7 +445,7 @@ def run_checks(module: AnsibleModule, tree: Tree, staged: pathlib.Path) -> None:
         rc, stdout, stderr = module.run_command(command, expand_user_and_vars=False)
         if rc:
             module.fail_json(
-                msg=f"{check['message']} Nothing was changed.\n{(stderr or stdout).strip()}",
+                msg=f"{check['explanation']} Nothing was changed.\n{(stderr or stdout).strip()}",
                 cmd=command,
                 rc=rc,
                 stdout=stdout,
@@ -526,7 +526,7 @@ def main() -> None:
                 "options": {
                     "command": {"type": "list", "elements": "str", "required": True},
                     "when": {"type": "list", "elements": "str", "default": ["*"]},
-                    "message": {"type": "str", "required": True},
+                    "explanation": {"type": "str", "required": True},
                 },
             },
             "reload": {"type": "dict", "default": {}},

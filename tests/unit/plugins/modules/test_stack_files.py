@@ -176,7 +176,7 @@ def test_a_check_that_fails_replaces_nothing_and_sees_the_whole_tree(stack):
     check = {
         "command": ["sh", "-c", "test -f {tree}/compose.yaml && grep -q memory_limit=128M {tree}/config/php/90.ini"],
         "when": ["config/php/*"],
-        "message": "php.ini is wrong.",
+        "explanation": "php.ini is wrong.",
     }
     assert stack(validate=[check])["changed"]
     bad = FILES | {"config/php/90.ini": b"memory_limit=lots\n"}
