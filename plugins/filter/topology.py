@@ -1,4 +1,4 @@
-# Copyright (c) 2026, The dockpress engineers
+# Copyright: Contributors to the dockpress.hosting collection
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compose models into a picture: Graphviz DOT, Mermaid, or the plain graph that both are written from.
@@ -37,7 +37,9 @@ options:
   _input:
     description:
       - One dictionary for each Compose project.
-      - C(model) is what C(docker compose config --format json) printed, as a dictionary or as text. This key is required.
+      - C(model) is what C(docker compose config --format json) printed, as a dictionary or as text. This key is required,
+        unless there is C(error).
+      - C(error) is text that stands in the drawing in place of the project, for example that a host was not reached.
       - C(host) is the name of the machine that it runs on. Networks, volumes and ports of projects with the same host are one and the same.
       - C(containers) is a list of that host's containers as C(docker ps --all) has them (RV(community.docker.docker_host_info#module:containers)
         with O(community.docker.docker_host_info#module:verbose_output=true)). Without this key nothing is said about what runs.
@@ -247,7 +249,10 @@ class _Builder:
 
 
 def _model(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The Compose model of an entry; that of one which could not be had is empty."""
     model = entry.get("model")
+    if model is None and entry.get("error"):
+        return {}
     if isinstance(model, str):
         import json
 
@@ -487,6 +492,10 @@ def graph(stacks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         key=lambda one: (str(one.get("host") or ""), str(one["model"].get("name", ""))),
     ):
         host, model = str(entry.get("host") or ""), entry["model"]
+        if entry.get("error"):
+            hosts.setdefault(host, set())
+            builder.node("error", host, str(entry["error"]), name=str(entry["error"]))
+            continue
         stack = str(model.get("name") or "project")
         if stack in hosts.setdefault(host, set()):
             raise AnsibleFilterError(f"topology: project {stack} is given twice for host {host or '(none)'}.")
@@ -656,6 +665,15 @@ def _dot_node(node: Mapping[str, Any], brief: bool) -> dict[str, str]:
             "fontcolor": GREEN,
             "tooltip": graphviz.escape(f"volume {node['key']}"),
         }
+    if node["kind"] == "error":
+        return {
+            "label": _lined(node["name"], [], RED),
+            "shape": "box",
+            "style": "filled,dashed",
+            "fillcolor": "#fef2f2",
+            "color": RED,
+            "fontcolor": RED,
+        }
     colour = SOFT if node["local"] and node["claims"] == 1 else RED
     return {
         "label": _lined(node["name"], _port_rows(node), colour),
@@ -789,7 +807,13 @@ def _quoted(text: Any) -> str:
     return re.sub(r"[^\w .,:;/()*+=@→·-]", lambda match: f"#{ord(match.group())};", clean)
 
 
-MERMAID_SHAPE = {"service": ("[", "]"), "network": ("([", "])"), "volume": ("[(", ")]"), "port": (">", "]")}
+MERMAID_SHAPE = {
+    "service": ("[", "]"),
+    "network": ("([", "])"),
+    "volume": ("[(", ")]"),
+    "port": (">", "]"),
+    "error": ("[", "]"),
+}
 
 
 def mermaid(stacks: Sequence[Mapping[str, Any]], detail: str = "auto", title: str = "") -> str:
@@ -805,10 +829,11 @@ def mermaid(stacks: Sequence[Mapping[str, Any]], detail: str = "auto", title: st
             "network": lambda: _network_rows(node),
             "volume": lambda: _volume_rows(node),
             "port": lambda: _port_rows(node),
+            "error": lambda: [],
         }[node["kind"]]()
         before, after = MERMAID_SHAPE[node["kind"]]
         text = "<br/>".join(_quoted(part) for part in [node["name"], *rows])
-        trouble = ":::trouble" if node.get("differences") else f":::{node['kind']}"
+        trouble = ":::trouble" if node.get("differences") or node["kind"] == "error" else f":::{node['kind']}"
         lines.append(f'{indent}{node["id"]}{before}"{text}"{after}{trouble}')
 
     for host_number, host in enumerate(whole["hosts"], 1):

@@ -1,4 +1,4 @@
-# Copyright (c) 2026, The dockpress engineers
+# Copyright: Contributors to the dockpress.hosting collection
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of a dozen Compose files of different kinds: golden texts, and SVG that is parsed and compared with the model."""
@@ -271,6 +271,14 @@ def test_differences_are_marked_in_both_drawings():
     nodes, _edges, _clusters = drawn(svg(stacks))
     assert sum("declared, but has no container" in texts for texts in nodes.values()) == 2
     assert topology.mermaid(stacks).count(":::trouble") == 2
+
+
+def test_a_host_that_was_not_reached_stands_in_the_drawing():
+    stacks = [entry("minimal"), {"host": "web9", "error": "not reached: no route to host"}]
+    nodes, _edges, clusters = drawn(svg(stacks))
+    assert "web9" in clusters
+    assert ["not reached: no route to host"] in nodes.values()
+    assert 'not reached: no route to host"]:::trouble' in topology.mermaid(stacks)
 
 
 # ---------------------------------------------------------------- bad input
