@@ -84,7 +84,9 @@ def image_plan(names: list[str], *, pins: dict, parents: dict, artefacts: dict, 
         if name in plan:
             return
         if name in wanted_by:
-            raise AnsibleFilterError(f"image_plan: {' -> '.join([*wanted_by, name])}: an image cannot be its own parent")
+            raise AnsibleFilterError(
+                f"image_plan: {' -> '.join([*wanted_by, name])}: an image cannot be its own parent"
+            )
         recipe = recipes.get(name)
         if recipe is None:
             raise AnsibleFilterError(
