@@ -1,0 +1,82 @@
+# Copyright: dockpress contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lock of a site: whoever changes the site as a whole holds it from beginning to end."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+FOLDER = "/run/lock/dockpress"
+
+
+class LockError(Exception):
+    """The lock is held by someone else; the text says by whom."""
+
+
+def lock_path(site):
+    """The lock file of a site (its inventory name)."""
+    return f"{FOLDER}/{site}.lock"
+
+
+def container_lock(attrs):
+    """The lock file that belongs to a container.
+
+    :param attrs: what the engine says about the container (``docker inspect``).
+    :return: the file of the site that the label ``dockpress.site`` names, else of its Compose project, else of the container itself.
+    """
+    labels = (attrs.get("Config") or {}).get("Labels") or {}
+    name = attrs.get("Name", "").lstrip("/")
+    return lock_path(labels.get("dockpress.site") or labels.get("com.docker.compose.project") or name)
+
+
+@contextmanager
+def site_lock(path, timeout, holder):
+    """Hold the lock file ``path``; waits up to ``timeout`` seconds for it.
+
+    The lock is the kernel's (flock), so it goes away with the process. What stands in the file is only for people.
+
+    :param holder: who holds it, in words ("wp_db_import of blog.example.com").
+    :raise LockError: somebody else still holds it after ``timeout`` seconds.
+    """
+    file = Path(path)
+    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _acquire(descriptor, path, timeout)
+        note = {"holder": holder, "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, (json.dumps(note) + "\n").encode(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor, path, timeout):
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                waited = f" after waiting {timeout} s" if timeout else ""
+                raise LockError(f"The lock {path} is held by {_holder(descriptor)}{waited}.") from None
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _holder(descriptor):
+    try:
+        note = json.loads(os.pread(descriptor, 4096, 0))
+        return f"{note['holder']} (process {note['pid']}, since {note['since']})"
+    except (ValueError, KeyError, TypeError):
+        return "a process that did not say who it is"

@@ -1,0 +1,228 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import hashlib
+import subprocess
+
+import pytest
+from ansible_collections.dockpress.hosting.plugins.module_utils import _dump
+from ansible_collections.dockpress.hosting.plugins.module_utils._dump import Database, DumpError, DumpInfo, parse_scan
+
+# As mariadb-dump 11.8 writes it.
+DUMP = """\
+/*M!999999\\- enable the sandbox mode */ 
+-- MariaDB dump 10.20-11.8.9-MariaDB, for debian-linux-gnu (x86_64)
+--
+-- Host: localhost    Database: wordpress
+-- ------------------------------------------------------
+/*!40101 SET NAMES utf8mb4 */;
+
+DROP TABLE IF EXISTS `wp_empty`;
+CREATE TABLE `wp_empty` (
+  `a` int(11) DEFAULT NULL
+) ENGINE=InnoDB;
+
+DROP TABLE IF EXISTS `wp_posts`;
+CREATE TABLE `wp_posts` (
+  `a` text
+) ENGINE=InnoDB;
+
+SET @OLD_AUTOCOMMIT=@@AUTOCOMMIT, @@AUTOCOMMIT=0;
+LOCK TABLES `wp_posts` WRITE;
+INSERT INTO `wp_posts` VALUES
+('USE other;\\n\U0001f600'),
+('a\\nb),(c'),
+('x');
+INSERT INTO `wp_posts` VALUES
+('y');
+UNLOCK TABLES;
+DELIMITER ;;
+/*!50003 CREATE*/ /*!50017 DEFINER=`wordpress`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON wp_posts FOR EACH ROW BEGIN
+CREATE TABLE `not_really` (a int);
+END */;;
+DELIMITER ;
+/*!50001 CREATE VIEW `wp_view` AS SELECT
+ 1 AS `a` */;
+/*!50013 DEFINER=`wordpress`@`%` SQL SECURITY DEFINER */
+/*!50001 VIEW `wp_view` AS select `wordpress`.`wp_posts`.`a` AS `a` from `wp_posts` */;
+-- Dump completed on 2026-11-25  1:02:44
+"""  # noqa: W291
+
+
+def scan(dump):
+    data = dump.encode() if isinstance(dump, str) else dump
+    script = "set -o pipefail; export LC_ALL=C; marker=$1\n" + _dump.SCAN + "\nscan"
+    done = subprocess.run(["bash", "-c", script, "x", "MARK"], input=data, capture_output=True, check=True)
+    return parse_scan(done.stdout.decode().splitlines(), "MARK")[0]
+
+
+def test_scan():
+    info = scan(DUMP)
+    assert info.complete
+    assert info.tables == ["wp_empty", "wp_posts"]
+    assert info.views == ["wp_view"]
+    assert info.rows == {"wp_empty": 0, "wp_posts": 4}
+    assert info.foreign == []
+    assert info.database == "wordpress"
+    lines = DUMP.splitlines()
+    assert [lines[number - 1][:12] for number in info.definer] == ["/*!50003 CRE", "/*!50013 DEF"]
+    assert [lines[number - 1][:12] for number in info.qualified] == ["/*!50001 VIE"]
+    assert DUMP.encode()[: info.skip].decode() == lines[0] + "\n"
+
+
+@pytest.mark.parametrize("cut", [25, 30, 60, 200, 700])
+def test_scan_of_a_cut_dump(cut):
+    assert not scan(DUMP.rstrip("\n")[: -cut - 20]).complete
+
+
+@pytest.mark.parametrize(
+    ("first", "drops"),
+    [
+        ("/*!999999\\- enable the sandbox mode */ \n", True),
+        ("/*!999999\\- enable the sandbox mode */\n", True),
+        ("/*M!999999\\- enable the sandbox mode */ \n", True),
+        ("/*M!999999\\- enable the sandbox mode */; DROP TABLE x\n", False),
+        ("/*!40101 SET NAMES utf8mb4 */;\n", False),
+        ("\n/*M!999999\\- enable the sandbox mode */\n", False),
+    ],
+)
+def test_only_an_exact_first_line_is_dropped(first, drops):
+    assert scan(first + DUMP.split("\n", 1)[1]).skip == (len(first) if drops else 0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "USE `production`;",
+        "use production;",
+        "  USE production;",
+        "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `production` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;",
+        "/*!40000 DROP DATABASE IF EXISTS `production`*/;",
+        "CREATE OR REPLACE SCHEMA production;",
+        "GRANT ALL ON *.* TO x@localhost;",
+        "CREATE USER x@localhost;",
+    ],
+)
+def test_statements_about_other_databases_are_refused(line, tmp_path):
+    info = scan(DUMP.replace("UNLOCK TABLES;", f"UNLOCK TABLES;\n{line}"))
+    assert [number for number, _text in info.foreign] == [27]
+    with pytest.raises(DumpError, match="other databases or accounts in line 27"):
+        Database._judge(tmp_path, info, None, True)
+
+
+def test_rows_that_another_program_wrote_are_not_guessed():
+    info = scan(
+        "CREATE TABLE `a` (x int);\nCREATE TABLE b (x int);\nINSERT INTO `a` VALUES (1),(2);\n-- Dump completed\n"
+    )
+    assert info.tables == ["a", "b"]
+    assert info.rows == {"b": 0}
+    assert scan("CREATE TABLE `a` (x int);\nINSERT IGNORE INTO a (x) VALUES\n(1),\n(2);\n").rows == {}
+
+
+def test_bytes_that_are_no_text():
+    info = scan(
+        b"CREATE TABLE `a` (x int);\nINSERT INTO `a` VALUES\n('\x00\xff\xfe'),\n('\r');\n-- Dump completed on x\r\n"
+    )
+    assert info.rows == {"a": 2}
+    assert info.complete
+
+
+@pytest.mark.parametrize(
+    ("info", "prefix", "message"),
+    [
+        (DumpInfo(tables=["wp_options"]), None, "does not end with the line"),
+        (DumpInfo(complete=True), None, "creates no table"),
+        (
+            DumpInfo(complete=True, tables=["x_options", "x_posts"]),
+            "wp_",
+            "site's prefix wp_: its tables begin with x_",
+        ),
+        (DumpInfo(complete=True, tables=["a"]), "wp_", "its tables are a"),
+    ],
+)
+def test_refusals(info, prefix, message):
+    with pytest.raises(DumpError, match=message):
+        Database._judge("f.sql", info, prefix, True)
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "a.sql.zst"
+    (tmp_path / "a.sql.zst.partial").write_text("of a killed run")
+    writer = _dump._Writer(path)
+    writer.write(b"one")
+    assert not path.exists()
+    writer.commit()
+    assert path.read_bytes() == b"one"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert _dump.read_checksum(path) == [hashlib.sha256(b"one").hexdigest()]
+
+    writer = _dump._Writer(path)
+    writer.write(b"two")
+    writer.abandon()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.sql.zst", "a.sql.zst.sha256"]
+    assert path.read_bytes() == b"one"
+
+
+def test_a_kill_between_file_and_checksum_loses_neither(tmp_path, monkeypatch):
+    path = tmp_path / "a.sql"
+    for content, dies_at in ((b"one", None), (b"two", 2), (b"three", 1)):
+        calls = []
+
+        def replace(target, text, dies_at=dies_at, calls=calls, original=_dump._Writer._replace):
+            calls.append(target)
+            if len(calls) == dies_at:
+                raise KeyboardInterrupt
+            original(target, text)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_dump._Writer, "_replace", staticmethod(replace))
+            writer = _dump._Writer(path)
+            writer.write(content)
+            if dies_at:
+                with pytest.raises(KeyboardInterrupt):
+                    writer.commit()
+            else:
+                writer.commit()
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in _dump.read_checksum(path)
+
+
+def test_a_failed_statement_is_named_by_its_line_and_its_data_stays_out():
+    database = Database.__new__(Database)
+    database.timeout = 5
+    stderr = b"--------------\nINSERT INTO x VALUES ('secret')\n--------------\n\nERROR 1273 (HY000) at line 6: Unknown collation: 'nope'"
+    error = database._failure("Loading failed", 1, stderr, shift=1)
+    assert str(error) == "Loading failed: ERROR 1273 (HY000) at line 7: Unknown collation: 'nope'"
+    assert error.facts == {
+        "rc": 1,
+        "line": 7,
+        "error": 1273,
+        "stderr": "ERROR 1273 (HY000) at line 7: Unknown collation: 'nope'",
+    }
+
+
+def test_quoting():
+    assert _dump.quote("a`b") == "`a``b`"
+    assert _dump.text("it's \\ a") == "'it''s \\\\ a'"
+    assert _dump._unescape(r"a\tb\nc\\n\0") == "a\tb\nc\\n\0"
+
+
+def test_definers_become_the_sites_account(monkeypatch):
+    database = Database.__new__(Database)
+    database.name = "wordpress"
+    monkeypatch.setattr(database, "_site_account", lambda: "`wordpress`@`%`")
+    script = "\n".join(
+        [
+            "/*!50003 CREATE*/ /*!50017 DEFINER=`gone`@`%`*/ /*!50003 TRIGGER t ... SET x = 'DEFINER=`a`@`b`'",
+            "CREATE DEFINER=`root`@`localhost` PROCEDURE `p`()",
+            "  SELECT 'DEFINER=`a`@`b`';",
+            "/*!50001 VIEW `v` AS select `wordpress_dp_new`.`wp_posts`.`ID` AS `ID` from `wp_posts` */;",
+            "ALTER DATABASE `wordpress_dp_new` CHARACTER SET latin1 COLLATE latin1_swedish_ci ;",
+        ]
+    )
+    assert database._adapt(script, "wordpress_dp_new").split("\n")[:4] == [
+        "/*!50003 CREATE*/ /*!50017 DEFINER=`wordpress`@`%`*/ /*!50003 TRIGGER t ... SET x = 'DEFINER=`a`@`b`'",
+        "CREATE DEFINER=`wordpress`@`%` PROCEDURE `p`()",
+        "  SELECT 'DEFINER=`a`@`b`';",
+        "/*!50001 VIEW `v` AS select `wp_posts`.`ID` AS `ID` from `wp_posts` */;",
+    ]
+    assert "ALTER DATABASE `wordpress` CHARACTER SET latin1" in database._adapt(script, "wordpress_dp_new")

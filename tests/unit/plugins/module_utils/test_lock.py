@@ -1,0 +1,80 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from ansible_collections.dockpress.hosting.plugins.module_utils._lock import LockError, container_lock, site_lock
+
+HOLD = """
+import sys, time
+from ansible_collections.dockpress.hosting.plugins.module_utils._lock import site_lock
+with site_lock(sys.argv[1], 0, "a backup of blog"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    path = tmp_path / "locks" / "blog.lock"
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    yield str(path), process
+    process.kill()
+    process.wait()
+
+
+def test_says_who_holds_it(holder):
+    path, process = holder
+    start = time.monotonic()
+    with (
+        pytest.raises(LockError, match=rf"held by a backup of blog \(process {process.pid}, since "),
+        site_lock(path, 0, "me"),
+    ):
+        pass
+    assert time.monotonic() - start < 1
+
+
+def test_waits_for_its_turn(holder):
+    path, process = holder
+    with pytest.raises(LockError, match=r"after waiting 0\.5 s"), site_lock(path, 0.5, "me"):
+        pass
+    process.kill()
+    with site_lock(path, 5, "me"):
+        pass
+
+
+def test_is_free_again_after_an_error(tmp_path):
+    path = str(tmp_path / "a.lock")
+    with pytest.raises(ValueError, match="boom"), site_lock(path, 0, "one"):
+        raise ValueError("boom")
+    with site_lock(path, 0, "two"):
+        assert '"two"' in (tmp_path / "a.lock").read_text()
+    assert (tmp_path / "a.lock").read_text() == ""
+
+
+def test_a_stranger_with_flock(tmp_path):
+    path = tmp_path / "a.lock"
+    stranger = subprocess.Popen(["flock", str(path), "sh", "-c", "echo held; exec sleep 60"], stdout=subprocess.PIPE)
+    assert stranger.stdout.readline() == b"held\n"
+    try:
+        with pytest.raises(LockError, match="did not say who it is"), site_lock(str(path), 0, "me"):
+            pass
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [
+        ({"dockpress.site": "blog.example.com", "com.docker.compose.project": "blog-example-com"}, "blog.example.com"),
+        ({"com.docker.compose.project": "blog"}, "blog"),
+        (None, "db"),
+    ],
+)
+def test_lock_of_a_container(labels, name):
+    assert container_lock({"Name": "/db", "Config": {"Labels": labels}}) == f"/run/lock/dockpress/{name}.lock"
