@@ -53,9 +53,11 @@ if [ "$(id -u)" = 0 ]; then
     exec setpriv --reuid=mysql --regid=mysql --clear-groups --inh-caps=-all -- "$BASH_SOURCE" "${arguments[@]}"
 fi
 
-ask_server() { "${arguments[0]}" "${arguments[@]:1}" --verbose --help 2>/dev/null | awk -v name="$1" '$1 == name { print $2; exit }'; }
-datadir=$(ask_server datadir)
-socket=$(ask_server socket)
+# The values stand in a table below a line of dashes, after pages of help.
+settings=$("${arguments[0]}" "${arguments[@]:1}" --verbose --help 2>/dev/null |
+    awk '/^-+ -+$/ { table = 1 } table && ($1 == "datadir" || $1 == "socket") { print $1, $2 }')
+datadir=$(sed -n 's/^datadir //p' <<<"$settings")
+socket=$(sed -n 's/^socket //p' <<<"$settings")
 datadir=${datadir%/}
 
 # Built beside its place and moved there when it is complete: a start that is interrupted leaves no half database.
