@@ -1,0 +1,159 @@
+# Copyright (c) The dockpress engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Trees of files in and out of ``.tar.zst``, with the host's own tar and zstd, and a listing that proves that nothing is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import typing as t
+from dataclasses import dataclass
+
+_BLOCK = 1 << 20
+# How tar lists a member: the same line when it packs, lists and unpacks it.
+_LISTING = ("--verbose", "--verbose", "--full-time", "--numeric-owner", "--quoting-style=escape")
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+_FILE_CHANGED = 1
+
+
+class ArchiveError(Exception):
+    """An archive could not be written or read. The text says which, and what tar or zstd said."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an archive holds: number of members, bytes in its files, SHA-256 of its sorted listing."""
+
+    entries: int
+    unpacked: int
+    listing: str
+
+    def difference(self, wanted: t.Mapping[str, t.Any]) -> str | None:
+        """In words, how this differs from what a manifest says; None where it does not."""
+        for name, words in (("entries", "members"), ("unpacked", "bytes")):
+            if getattr(self, name) != wanted.get(name):
+                return f"it holds {getattr(self, name)} {words} where {wanted.get(name)} were packed"
+        return None if self.listing == wanted.get("listing") else "its members are not those that were packed"
+
+
+def need_programs() -> None:
+    """Raises ArchiveError where tar or zstd are missing."""
+    for name in ("tar", "zstd"):
+        if shutil.which(name, path=_ENVIRONMENT["PATH"]) is None:
+            raise ArchiveError(f"There is no {name} on this host. Install the package {name} (role docker_host does).")
+
+
+def pack(
+    directory: str | os.PathLike[str],
+    members: t.Sequence[str],
+    target: pathlib.Path,
+    exclude: t.Iterable[str] = (),
+    optional: t.Iterable[str] = (),
+) -> dict[str, t.Any]:
+    """Pack ``members`` of ``directory`` into ``target``; returns its ``sha256`` and its contents.
+
+    ``exclude`` are names below ``directory``, without wildcards; ``optional`` members may be missing. A file that changes
+    or goes while it is read is no error: the site is in use. Raises ArchiveError; OSError where the disk is full.
+    """
+    root = pathlib.Path(directory)
+    members = [*members, *(name for name in optional if os.path.lexists(root / name))]
+    with tempfile.TemporaryDirectory(prefix=".listing-", dir=target.parent) as scratch:
+        index = pathlib.Path(scratch) / "listing"
+        command = ["tar", "--create", f"--directory={root}", "--sort=name", "--warning=no-file-changed", *_LISTING]
+        command += [f"--index-file={index}", "--anchored", "--no-wildcards", *(f"--exclude={name}" for name in exclude)]
+        with _errors() as said, _running([*command, "--", *members], stderr=said) as tar:
+            # --rsyncable: equal stretches of two sets stay equal when compressed, so restic keeps them once.
+            with _running(["zstd", "-q", "-T0", "--rsyncable", "-c"], stdin=tar.stdout, stderr=said) as zstd:
+                tar.stdout.close()
+                digest = _write(zstd.stdout, target)
+                codes = (tar.wait(), zstd.wait())
+            if codes[0] not in (0, _FILE_CHANGED) or codes[1]:
+                raise ArchiveError(f"{root} could not be packed: {_read(said)}")
+        contents = _contents(index)
+    return {"sha256": digest, **vars(contents)}
+
+
+def contents(archive: pathlib.Path) -> Contents:
+    """Read an archive to its end and say what it holds. Raises ArchiveError where it is damaged."""
+    return _unpack(archive, ["--list"])
+
+
+def unpack(archive: pathlib.Path, directory: pathlib.Path) -> Contents:
+    """Unpack an archive, with owners, modes and times, and say what it held. Raises ArchiveError, OSError."""
+    command = [
+        "--extract",
+        f"--directory={directory}",
+        "--same-owner",
+        "--same-permissions",
+        "--delay-directory-restore",
+    ]
+    return _unpack(archive, command)
+
+
+def _unpack(archive: pathlib.Path, mode: list[str]) -> Contents:
+    with tempfile.TemporaryDirectory(prefix="dockpress-") as scratch:
+        index = pathlib.Path(scratch) / "listing"
+        with _errors() as said, _running(["zstd", "-q", "-d", "-c", "--", str(archive)], stderr=said) as zstd:
+            command = ["tar", *mode, "--file=-", *_LISTING, f"--index-file={index}"]
+            with _running(command, stdin=zstd.stdout, stderr=said) as tar:
+                zstd.stdout.close()
+                codes = (tar.wait(), zstd.wait())
+            if any(codes):
+                raise ArchiveError(f"{archive} could not be read: {_read(said)}")
+        return _contents(index)
+
+
+def _contents(index: pathlib.Path) -> Contents:
+    """Sorted, because the order of names is no property of the tree; without what tar knows only when it packs."""
+    unpacked = 0
+    lines = []
+    for line in index.read_bytes().splitlines():
+        kind, owner, size, day, moment, name = line.split(None, 5)
+        if kind.startswith(b"-"):
+            unpacked += int(size)
+        lines.append(b" ".join((kind, owner, size, day, moment.split(b".")[0], name)))
+    return Contents(len(lines), unpacked, hashlib.sha256(b"\n".join(sorted(lines))).hexdigest())
+
+
+def _write(source: t.BinaryIO, target: pathlib.Path) -> str:
+    digest = hashlib.sha256()
+    with target.open("wb") as sink:
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            sink.write(block)
+        sink.flush()
+        os.fsync(sink.fileno())
+    return digest.hexdigest()
+
+
+def _errors() -> t.Any:
+    return tempfile.TemporaryFile()
+
+
+def _read(said: t.Any) -> str:
+    said.seek(0)
+    return said.read().decode("utf-8", "replace").strip()[-2000:] or "it said nothing"
+
+
+@contextlib.contextmanager
+def _running(command: list[str], stderr: t.Any, stdin: t.Any = subprocess.DEVNULL) -> t.Iterator[subprocess.Popen]:
+    """A process that does not outlive this: also not a SIGKILL of ours, when its pipes break."""
+    # Python ignores SIGPIPE, and a child would inherit that and read on for nobody.
+    process = subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=_ENVIRONMENT, restore_signals=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.stdout.close()
+        process.wait()

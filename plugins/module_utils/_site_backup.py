@@ -1,0 +1,224 @@
+# Copyright (c) The dockpress engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A site as backup and restore see it: its containers, its folders, its lock, and the making of a set."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import shutil
+import time
+import typing as t
+
+from ansible_collections.dockpress.hosting.plugins.module_utils import _archive, _backup_set, _tree_swap
+from ansible_collections.dockpress.hosting.plugins.module_utils._dump import Database
+from ansible_collections.dockpress.hosting.plugins.module_utils._lock import container_lock, site_lock
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCli, WpCliError, wp_argument_spec
+
+# What belongs to WordPress itself and comes back with its version, and what is made again by itself.
+NOT_OURS = (
+    *("wp-admin", "wp-includes", "index.php", "license.txt", "readme.html", "wp-activate.php", "wp-blog-header.php"),
+    *("wp-comments-post.php", "wp-config-sample.php", "wp-cron.php", "wp-links-opml.php", "wp-load.php", "wp-login.php"),
+    *("wp-mail.php", "wp-settings.php", "wp-signup.php", "wp-trackback.php", "xmlrpc.php", ".maintenance"),
+    *("wp-content/cache", "wp-content/upgrade", "wp-content/upgrade-temp-backup"),
+)
+
+FACTS = r"""
+global $wpdb;
+require_once ABSPATH . 'wp-admin/includes/plugin.php';
+$active = (array) get_option('active_plugins', []);
+$plugins = [];
+foreach (get_plugins() as $file => $about) {
+    $plugins[$file] = ['version' => $about['Version'], 'active' => in_array($file, $active, true)];
+}
+$posts = [];
+foreach ($wpdb->get_results("SELECT post_type, COUNT(*) AS n FROM {$wpdb->posts} GROUP BY post_type") as $row) {
+    $posts[$row->post_type] = (int) $row->n;
+}
+emit([
+    'prefix' => $wpdb->base_prefix,
+    'url' => home_url(),
+    'wordpress' => $GLOBALS['wp_version'],
+    'database_revision' => (int) get_option('db_version'),
+    'php' => PHP_VERSION,
+    'theme' => ['name' => get_stylesheet(), 'version' => wp_get_theme()->get('Version')],
+    'plugins' => (object) $plugins,
+    'posts' => (object) $posts,
+    'users' => (int) $wpdb->get_var("SELECT COUNT(*) FROM {$wpdb->users}"),
+]);
+"""
+
+
+def site_argument_spec(**more: dict) -> dict:
+    """The options that wp_backup and wp_restore share, with ``more`` added."""
+    return wp_argument_spec(
+        site=dict(type="str", required=True),
+        directory=dict(type="path", required=True),
+        database_container=dict(type="str", required=True),
+        root=dict(type="path", default="/var/backups/dockpress"),
+        metrics_directory=dict(type="path", default="/var/lib/dockpress/metrics"),
+        lock_timeout=dict(type="int", default=600),
+        collection_version=dict(type="str", default=""),
+        **more,
+    )
+
+
+class Site:
+    """One site on this host. Everything but ``__init__`` and ``lock`` is for who holds its lock."""
+
+    def __init__(self, params: dict[str, t.Any]) -> None:
+        """From a module's parameters. Raises WpCliError, DumpError, ArchiveError where the site cannot be reached."""
+        _archive.need_programs()
+        self.params = params
+        self.name: str = params["site"]
+        self.root = pathlib.Path(params["root"])
+        self.directory = pathlib.Path(params["directory"])
+        self.web = self.directory / "web"
+        if not self.web.is_dir():
+            raise WpCliError(f"{self.web} is no folder. Name the folder of the site's stack in directory.")
+        self.wp = WpCli.from_params(params)
+        self.client = self.wp.client
+        self.database = Database(self.client, params["database_container"], timeout=params["timeout"])
+        self.folder = _backup_set.site_folder(self.root, self.name)
+        self.journal = self.folder / ".restore.json"
+        self.stage = self.directory / ".restore"
+
+    @contextlib.contextmanager
+    def lock(self, holder: str) -> t.Iterator[None]:
+        """Hold the site's lock, the same that all that changes a site takes. Raises LockError with who has it."""
+        path = container_lock(self.database.attrs)
+        with site_lock(path, self.params["lock_timeout"], f"{holder} of {self.name}"):
+            yield
+
+    def installed(self) -> bool:
+        """Whether there is anything in the database that a restore would replace."""
+        return bool(self.database.tables())
+
+    def facts(self) -> tuple[dict[str, t.Any], list[str]]:
+        """What WordPress says of itself, and warnings. A site that is broken can still be backed up."""
+        try:
+            return self.wp.eval(FACTS, plugins=False), []
+        except WpCliError as error:
+            return {}, [f"WordPress could not be asked about its versions and counts, so the manifest has none: {error.msg}"]
+
+    def images(self) -> dict[str, dict[str, str]]:
+        """Image and its id of each service of the site's Compose project."""
+        labels = (self.database.attrs["Config"].get("Labels") or {}).get("com.docker.compose.project")
+        if not labels:
+            return {}
+        found = self.client.containers.list(all=True, filters={"label": f"com.docker.compose.project={labels}"})
+        return {
+            one.labels.get("com.docker.compose.service", one.name): {
+                "image": one.attrs["Config"]["Image"],
+                "id": one.attrs["Image"],
+            }
+            for one in found
+        }
+
+    def mounts(self) -> list[str]:
+        """Folders of the web root that PHP-FPM has mounted by themselves, relative to it."""
+        if not self.params["fpm_container"]:
+            return []
+        attrs = self.client.api.inspect_container(self.params["fpm_container"])
+        sources = [pathlib.Path(mount["Source"]) for mount in attrs["Mounts"] if mount.get("Source")]
+        return sorted(str(one.relative_to(self.web)) for one in sources if self.web in one.parents)
+
+    # A set
+
+    def take_set(self, reason: str = "backup") -> tuple[_backup_set.BackupSet, list[str]]:
+        """Make a set. The site stays up and writable: the dump is one snapshot, and the files are read after it.
+
+        Returns the set and warnings. Whatever fails raises, and leaves no set.
+        """
+        started = time.monotonic()
+        with _backup_set.NewSet(self.root, self.name) as new:
+            info = self.database.dump_to(new.part(_backup_set.DATABASE))
+            files = _archive.pack(
+                self.web, ["."], new.part(_backup_set.FILES), exclude=[f"./{name}" for name in NOT_OURS]
+            )
+            config = _archive.pack(
+                self.directory, [], new.part(_backup_set.CONFIG), optional=["compose.yaml", "config"]
+            )
+            facts, warnings = self.facts()
+            rows = self.database.sql("SELECT VERSION();")
+            made = new.finish(
+                {
+                    "reason": reason,
+                    "url": facts.get("url"),
+                    "prefix": facts.get("prefix"),
+                    "versions": {
+                        "collection": self.params["collection_version"],
+                        "database": rows[0][0],
+                        **{key: facts.get(key) for key in ("wordpress", "database_revision", "php", "theme")},
+                    },
+                    "plugins": facts.get("plugins"),
+                    "images": self.images(),
+                    "counts": {"posts": facts.get("posts"), "users": facts.get("users")},
+                    "database": {
+                        "name": self.database.name,
+                        "tables": info.rows,
+                        "views": info.views,
+                        "bytes": info.sql_bytes,
+                    },
+                    "seconds": round(time.monotonic() - started, 1),
+                    "parts": {
+                        _backup_set.DATABASE: {"sha256": info.sha256},
+                        _backup_set.FILES: files,
+                        _backup_set.CONFIG: config,
+                    },
+                }
+            )
+        return made, warnings
+
+    # What an interrupted restore left behind
+
+    def write_journal(self, phase: str, **more: t.Any) -> None:
+        """Note how far a restore is, on the disk before it goes on."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _backup_set.write_atomically(self.journal, json.dumps({"phase": phase, **more}) + "\n")
+
+    def recover(self) -> str:
+        """Finish or undo what a killed backup, import or restore left; returns in words what was done, or nothing.
+
+        Until a restored site has been seen to be healthy the way is back, afterwards forward.
+        """
+        said = []
+        note: dict[str, t.Any] = {}
+        if self.journal.exists():
+            note = json.loads(self.journal.read_text(encoding="utf-8"))
+        if note.get("phase") == "swapping":
+            self.swap_back(note["steps"])
+            said.append(f"an interrupted restore of set {note['set']} was undone")
+        elif note.get("phase") == "committed":
+            said.append(f"what was left of the finished restore of set {note['set']} was removed")
+        elif note:
+            said.append(f"an interrupted restore of set {note['set']} was cleared away, the site was not touched by it")
+        database = self.database.recover()
+        if database and not note:
+            said.append(database)
+        if note:
+            self.forget()
+        removed = _backup_set.clean(self.root, self.name)
+        if removed:
+            said.append(f"{len(removed)} unfinished set(s) were removed")
+        return "; ".join(said)
+
+    def swap_back(self, steps: list[_tree_swap.Step]) -> None:
+        """Bring database and files to what they were before a swap, whether that was done, half done or not begun."""
+        database = self.database
+        if database.swapped():
+            database.swap_back()
+        else:
+            database.recover()
+        _tree_swap.back(steps, self.web, self.stage / "staged", self.stage / "saved")
+        self.wp.reload_fpm()
+
+    def forget(self) -> None:
+        """Remove what was put aside, and the journal last."""
+        self.database.discard()
+        if self.stage.exists():
+            shutil.rmtree(self.stage)
+        self.journal.unlink(missing_ok=True)

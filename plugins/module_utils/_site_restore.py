@@ -1,0 +1,169 @@
+# Copyright (c) The dockpress engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A site from a set: it is as before or as restored, whenever the process ends, and never between.
+
+Verify, unpack and load beside the site, compare, and only then exchange. A journal on the disk says how far that is;
+``Site.recover`` reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from ansible_collections.dockpress.hosting.plugins.module_utils import _archive, _backup_set, _tree_swap
+from ansible_collections.dockpress.hosting.plugins.module_utils._dump import DumpError, DumpInfo
+from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import NOT_OURS, Site
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCliError
+
+# Asks the site's own web server, from a container in its network, under the name that visitors use.
+FETCH = r"""
+$url = parse_url($data['url']);
+$host = $url['host'] . (isset($url['port']) ? ':' . $url['port'] : '');
+$context = stream_context_create(['http' => [
+    'header' => ["Host: $host", 'X-Forwarded-Proto: ' . $url['scheme'], 'User-Agent: dockpress'],
+    'follow_location' => 0, 'ignore_errors' => true, 'timeout' => $data['timeout'],
+]]);
+$page = @file_get_contents($data['address'] . $data['path'], false, $context);
+$status = preg_match('~^HTTP/\S+ (\d+)~', $http_response_header[0] ?? '', $found) ? (int) $found[1] : 0;
+$location = '';
+foreach ($http_response_header ?? [] as $line) {
+    if (stripos($line, 'location:') === 0) {
+        $location = trim(substr($line, 9));
+    }
+}
+emit(['status' => $status, 'location' => $location, 'bytes' => strlen((string) $page),
+    'whole' => stripos((string) $page, '</html>') !== false,
+    'title' => preg_match('~<title>(.*?)</title>~is', (string) $page, $found) ? html_entity_decode(trim($found[1])) : null]);
+"""
+
+
+class RestoreError(Exception):
+    """A restore that did not happen, or was undone. The text says which of the two, and why."""
+
+
+def fetch(site: Site, url: str, path: str = "/", address: str = "http://web", timeout: int = 30) -> dict[str, t.Any]:
+    """One page of the site, fetched from inside: ``status``, ``location``, ``bytes``, ``whole``, ``title``."""
+    return site.wp.eval(
+        FETCH, {"url": url, "path": path, "address": address, "timeout": timeout}, wordpress=False, timeout=timeout + 30
+    )
+
+
+def healthy(site: Site, url: str, address: str, patience: float = 30) -> dict[str, t.Any]:
+    """The front page, once it is there. Raises RestoreError with what came instead."""
+    deadline = time.monotonic() + patience
+    while True:
+        page = fetch(site, url, address=address)
+        if page["status"] == 200 and page["whole"]:
+            return page
+        # A site that knows itself under https sends us there: it answers, from its database.
+        if page["status"] in (301, 302) and page["location"].startswith(url):
+            return page
+        if time.monotonic() > deadline:
+            raise RestoreError(
+                f"The front page of {url} answers {page['status']}"
+                f"{' to ' + page['location'] if page['location'] else ''} with {page['bytes']} bytes"
+                f"{'' if page['whole'] else ', not a whole page'}."
+            )
+        time.sleep(1)
+
+
+def examine(site: Site, found: _backup_set.BackupSet) -> DumpInfo:
+    """Read the set and compare it with its manifest; nothing of the site is touched. Raises RestoreError.
+
+    The files are unpacked to the staging folder on the way, for one reading of them is enough.
+    """
+    manifest = found.manifest
+    try:
+        _backup_set.verify(found)
+        staged = site.stage / "staged"
+        staged.mkdir(parents=True, mode=0o700)
+        difference = _archive.unpack(found.part(_backup_set.FILES), staged).difference(
+            manifest["parts"][_backup_set.FILES]
+        )
+        if difference:
+            raise RestoreError(f"{found.part(_backup_set.FILES)} is not what its manifest says: {difference}.")
+        info = site.database.check(
+            found.part(_backup_set.DATABASE), checksum=manifest["parts"][_backup_set.DATABASE]["sha256"]
+        )
+        if info.rows != manifest["database"]["tables"] or info.views != manifest["database"]["views"]:
+            raise RestoreError(
+                f"{found.part(_backup_set.DATABASE)} is not what its manifest says: it holds {len(info.tables)} tables with "
+                f"{sum(info.rows.values())} rows where {len(manifest['database']['tables'])} with "
+                f"{sum(manifest['database']['tables'].values())} were dumped."
+            )
+    except (_backup_set.SetError, _archive.ArchiveError, DumpError) as error:
+        raise RestoreError(str(error)) from error
+    return info
+
+
+def restore(
+    site: Site,
+    found: _backup_set.BackupSet,
+    *,
+    address: str = "http://web",
+    url: str | None = None,
+    safety: bool = True,
+    replace: t.Callable[[Site, str, str], t.Any] | None = None,
+) -> dict[str, t.Any]:
+    """Restore ``found``; the caller holds the lock and has called ``site.recover``.
+
+    ``url`` is where the site is to be (where it was, if not given); ``replace`` brings old addresses to it. Returns what was done.
+    Raises RestoreError, and the site is then as it was.
+    """
+    started = time.monotonic()
+    old_url = found.manifest.get("url")
+    target = url or old_url
+    if not target:
+        raise RestoreError(f"Set {found.path} does not say the site's address. Name it in url.")
+    result: dict[str, t.Any] = {"safety": None, "replaced": None}
+    site.write_journal("staging", set=found.stamp)
+    try:
+        info = examine(site, found)
+        if safety and site.installed():
+            made, warnings = site.take_set("safety")
+            result["safety"] = made.stamp
+            result["warnings"] = warnings
+        site.database.load(found.part(_backup_set.DATABASE), info)
+    except BaseException as error:
+        with contextlib.suppress(DumpError):
+            site.forget()
+        raise _told(error, "The site was not touched.") from error
+
+    staged, saved = site.stage / "staged", site.stage / "saved"
+    steps = _tree_swap.plan(site.web, staged, NOT_OURS, site.mounts())
+    site.write_journal("swapping", set=found.stamp, safety=result["safety"], steps=steps)
+    swapping = time.monotonic()
+    try:
+        extra = set(site.database.tables() + site.database.views()) - set(info.tables) - set(info.views)
+        _tree_swap.forward(steps, site.web, staged, saved)
+        site.database.swap(extra)
+        result["swap_seconds"] = round(time.monotonic() - swapping, 2)
+        site.wp.reload_fpm()
+        if replace and old_url and old_url.rstrip("/") != target.rstrip("/"):
+            result["replaced"] = replace(site, old_url.rstrip("/"), target.rstrip("/"))
+        _flush(site)
+        result["page"] = healthy(site, target, address)
+    except BaseException as error:
+        site.swap_back(steps)
+        site.forget()
+        raise _told(error, "The restore was undone: the site is as it was.") from error
+    site.write_journal("committed", set=found.stamp, safety=result["safety"])
+    site.forget()
+    result["seconds"] = round(time.monotonic() - started, 1)
+    return result
+
+
+def _told(error: BaseException, outcome: str) -> BaseException:
+    if isinstance(error, (RestoreError, DumpError, WpCliError, _backup_set.SetError, _archive.ArchiveError, OSError)):
+        return RestoreError(f"{getattr(error, 'msg', None) or error} {outcome}")
+    return error
+
+
+def _flush(site: Site) -> None:
+    """Let no cache answer with what was there before. A cache that cannot be reached shows in the health check."""
+    with contextlib.suppress(WpCliError):
+        site.wp.eval("emit(wp_cache_flush());", plugins=False)
