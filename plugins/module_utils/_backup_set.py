@@ -178,6 +178,11 @@ class NewSet:
                 os.fsync(written.fileno())
         manifest = {"format": FORMAT, "site": self.site, "stamp": self.stamp, **facts, "parts": parts}
         write_atomically(self.part(MANIFEST), json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        return self.adopt()
+
+    def adopt(self) -> BackupSet:
+        """Give a folder that holds all of a set, its manifest too, the set's name. Raises SetError where it does not."""
+        manifest = read(self.path, self.site).manifest
         final = self.folder / self.stamp
         self.path.rename(final)
         self._finished = True

@@ -18,10 +18,20 @@ from ansible_collections.dockpress.hosting.plugins.module_utils._dump import Dat
 from ansible_collections.dockpress.hosting.plugins.module_utils._lock import container_lock, site_lock
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCli, WpCliError, wp_argument_spec
 
+# The collection's version, as galaxy.yml says it (a module does not see that file).
+VERSION = "0.1.0"
+
 # What belongs to WordPress itself and comes back with its version, and what is made again by itself.
 NOT_OURS = (
     *("wp-admin", "wp-includes", "index.php", "license.txt", "readme.html", "wp-activate.php", "wp-blog-header.php"),
-    *("wp-comments-post.php", "wp-config-sample.php", "wp-cron.php", "wp-links-opml.php", "wp-load.php", "wp-login.php"),
+    *(
+        "wp-comments-post.php",
+        "wp-config-sample.php",
+        "wp-cron.php",
+        "wp-links-opml.php",
+        "wp-load.php",
+        "wp-login.php",
+    ),
     *("wp-mail.php", "wp-settings.php", "wp-signup.php", "wp-trackback.php", "xmlrpc.php", ".maintenance"),
     *("wp-content/cache", "wp-content/upgrade", "wp-content/upgrade-temp-backup"),
 )
@@ -55,13 +65,13 @@ emit([
 def site_argument_spec(**more: dict) -> dict:
     """The options that wp_backup and wp_restore share, with ``more`` added."""
     return wp_argument_spec(
-        site=dict(type="str", required=True),
-        directory=dict(type="path", required=True),
-        database_container=dict(type="str", required=True),
-        root=dict(type="path", default="/var/backups/dockpress"),
-        metrics_directory=dict(type="path", default="/var/lib/dockpress/metrics"),
-        lock_timeout=dict(type="int", default=600),
-        collection_version=dict(type="str", default=""),
+        site={"type": "str", "required": True},
+        directory={"type": "path", "required": True},
+        database_container={"type": "str", "required": True},
+        root={"type": "path", "default": "/var/backups/dockpress"},
+        metrics_directory={"type": "path", "default": "/var/lib/dockpress/metrics"},
+        lock_timeout={"type": "int", "default": 600},
+        dump_timeout={"type": "int", "default": 14400},
         **more,
     )
 
@@ -81,7 +91,7 @@ class Site:
             raise WpCliError(f"{self.web} is no folder. Name the folder of the site's stack in directory.")
         self.wp = WpCli.from_params(params)
         self.client = self.wp.client
-        self.database = Database(self.client, params["database_container"], timeout=params["timeout"])
+        self.database = Database(self.client, params["database_container"], timeout=params["dump_timeout"])
         self.folder = _backup_set.site_folder(self.root, self.name)
         self.journal = self.folder / ".restore.json"
         self.stage = self.directory / ".restore"
@@ -102,7 +112,9 @@ class Site:
         try:
             return self.wp.eval(FACTS, plugins=False), []
         except WpCliError as error:
-            return {}, [f"WordPress could not be asked about its versions and counts, so the manifest has none: {error.msg}"]
+            return {}, [
+                f"WordPress could not be asked about its versions and counts, so the manifest has none: {error.msg}"
+            ]
 
     def images(self) -> dict[str, dict[str, str]]:
         """Image and its id of each service of the site's Compose project."""
@@ -150,7 +162,7 @@ class Site:
                     "url": facts.get("url"),
                     "prefix": facts.get("prefix"),
                     "versions": {
-                        "collection": self.params["collection_version"],
+                        "collection": VERSION,
                         "database": rows[0][0],
                         **{key: facts.get(key) for key in ("wordpress", "database_revision", "php", "theme")},
                     },
@@ -209,16 +221,20 @@ class Site:
     def swap_back(self, steps: list[_tree_swap.Step]) -> None:
         """Bring database and files to what they were before a swap, whether that was done, half done or not begun."""
         database = self.database
-        if database.swapped():
+        if database._plan(database.aside, "_dockpress_done") is not None:
             database.swap_back()
         else:
             database.recover()
         _tree_swap.back(steps, self.web, self.stage / "staged", self.stage / "saved")
         self.wp.reload_fpm()
 
+    def clear_stage(self) -> None:
+        """Remove what was unpacked or put aside beside the web root."""
+        if self.stage.exists():
+            shutil.rmtree(self.stage)
+
     def forget(self) -> None:
         """Remove what was put aside, and the journal last."""
         self.database.discard()
-        if self.stage.exists():
-            shutil.rmtree(self.stage)
+        self.clear_stage()
         self.journal.unlink(missing_ok=True)
