@@ -67,6 +67,7 @@ class Repository:
         if self.volume:
             volumes[self.volume] = {"bind": self.volume, "mode": "rw"}
         try:
+            self._need_image()
             container = self.client.containers.create(
                 self.image,
                 entrypoint=["sh", "-c", _START, "restic"],
@@ -82,10 +83,6 @@ class Repository:
                 user="0:0",
                 labels={"hosting.dockpress.oneshot": "restic"},
             )
-        except docker.errors.ImageNotFound as error:
-            raise ResticError(
-                f"The image {self.image} is not on this host. Pull it, or name another in restic_image."
-            ) from error
         except docker.errors.APIError as error:
             raise ResticError(
                 f"Docker cannot create a container of {self.image}: {error.explanation or error}"
@@ -99,6 +96,15 @@ class Repository:
         finally:
             with contextlib.suppress(docker.errors.APIError):
                 container.remove(force=True, v=True)
+
+    def _need_image(self) -> None:
+        try:
+            self.client.images.get(self.image)
+        except docker.errors.ImageNotFound:
+            name, _colon, tag = (
+                self.image.rpartition(":") if ":" in self.image.split("/")[-1] else (self.image, "", "latest")
+            )
+            self.client.images.pull(name, tag=tag)
 
     def _must(self, *arguments: str, **options: t.Any) -> str:
         code, out, said = self.run(*arguments, **options)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pathlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.dockpress.hosting.plugins.module_utils import _backup_set as backup_set
+from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import VERSION
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -240,3 +242,8 @@ def test_hourly_sets_of_a_year():
 def test_a_policy_that_could_remove_all_is_refused(wrong):
     with pytest.raises(backup_set.SetError):
         backup_set.Policy(**wrong)
+
+
+def test_the_manifest_names_the_collections_version():
+    root = pathlib.Path(__file__).parents[4]
+    assert f"\nversion: {VERSION}\n" in (root / "galaxy.yml").read_text()
