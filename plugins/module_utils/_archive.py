@@ -146,8 +146,9 @@ def _read(said: t.Any) -> str:
 @contextlib.contextmanager
 def _running(command: list[str], stderr: t.Any, stdin: t.Any = subprocess.DEVNULL) -> t.Iterator[subprocess.Popen]:
     """A process that does not outlive this: also not a SIGKILL of ours, when its pipes break."""
-    # Python ignores SIGPIPE, and a child would inherit that and read on for nobody.
-    process = subprocess.Popen(
+    # Not run_command: that holds all output in memory, and leaves children behind when this process is killed. These end
+    # with the pipes (restore_signals: Python ignores SIGPIPE, they must not).
+    process = subprocess.Popen(  # pylint: disable=ansible-bad-function
         command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=_ENVIRONMENT, restore_signals=True
     )
     try:
