@@ -160,6 +160,8 @@ class Engine:
     def tell(self, verb: str) -> bool:
         """Reload or restart, and wait until the engine answers. True when it does."""
         if verb == "restart":
+            # Its drop-ins may have changed along with the file.
+            self.module.run_command(["systemctl", "daemon-reload"])
             self.module.run_command(["systemctl", "reset-failed", self.unit])
         rc, _out, _err = self.module.run_command(["systemctl", verb, self.unit])
         for _attempt in range(60):
