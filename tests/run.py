@@ -21,6 +21,7 @@ BUDGET = {
     "sanity": 4,
     "unit": 1,
     "sandbox": 8,
+    "images": 2,
     "default": 8,
     "wp_modules": 12,
     "docker_host": 12,
