@@ -89,7 +89,9 @@ function name(text) { text = substr(text, index(text, "`") + 1); return substr(t
     } else if (upper ~ /^(CREATE .*)?VIEW `/) {
         if (database != "" && index(text, "`" database "`.")) emit("qualified", number)
         sub(/^.*[Vv][Ii][Ee][Ww] `/, "`", text); views[name(text)] = 1 }
-    else if (upper ~ /^(USE|CREATE (OR REPLACE )?(DATABASE|SCHEMA)|DROP (DATABASE|SCHEMA)|GRANT|REVOKE|(CREATE|ALTER|DROP) USER|SET PASSWORD)([ \t`;]|$)/) emit("foreign", number, substr(text, 1, 120))
+    else if (upper ~ /^(USE|CREATE (OR REPLACE )?(DATABASE|SCHEMA)|DROP (DATABASE|SCHEMA))([ \t`;]|$)/ ||
+             upper ~ /^(GRANT|REVOKE|(CREATE|ALTER|DROP) USER|SET PASSWORD)([ \t`;]|$)/)
+        emit("foreign", number, substr(text, 1, 120))
     else if (upper ~ /^ALTER (DATABASE|SCHEMA) `/) emit("alter", number)
 }
 END {
