@@ -712,6 +712,18 @@ class Database:
         self._exchange(self.aside, self.scratch, set(plan["added"]), plan["before"], undo="_dockpress_done")
         self.discard()
 
+    def abort(self):
+        """After a failure in :meth:`load` or :meth:`swap` or later: the site gets its former tables back.
+
+        :return: whether it had already lost them.
+        """
+        swapped = self._plan(self.aside, "_dockpress_done") is not None
+        if swapped:
+            self.swap_back()
+        else:
+            self.recover()
+        return swapped
+
     def discard(self):
         """Drop the tables that a swap put aside, and what else is left of it."""
         users = self.sql("SELECT User FROM mysql.user WHERE User LIKE 'dockpress\\_load\\_%';")
