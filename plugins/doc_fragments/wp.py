@@ -75,3 +75,259 @@ attributes:
     membership:
       - dockpress.hosting.wp
 """
+
+    INSTALL = r"""
+options:
+  title:
+    description: Title of the site. Needed to install.
+    type: str
+  admin_user:
+    description: Login of the first administrator. Needed to install, and used for nothing else.
+    type: str
+  admin_password:
+    description:
+      - The first administrator's password. Needed to install; never changed again by this.
+      - Any characters. It is saved the way in which WordPress' login form checks it, with quotes and backslashes slashed,
+        so C(wp user check-password) may call it wrong.
+    type: str
+  admin_email:
+    description: The first administrator's address. Needed to install.
+    type: str
+  multisite:
+    description:
+      - Whether the site is a network, and how its sites are told apart.
+      - C(wp-config.php) must define the constants of a network. A single site becomes a network; the reverse is not done.
+    type: str
+    choices: ['no', subdirectories, subdomains]
+    default: 'no'
+"""
+
+    LANGUAGE = r"""
+options:
+  language:
+    description: The language that the site speaks, such as V(de_DE), or V(en_US). Installed where it is not there.
+    type: str
+  languages:
+    description: Further languages to be installed.
+    type: list
+    elements: str
+    default: []
+  language_source:
+    description: Where language files come from; not given, WordPress.org.
+    type: dict
+    suboptions:
+      source:
+        description: A folder or zip with C(.mo) or C(.l10n.php) files, or a URL of a zip.
+        type: str
+        required: true
+      sha256:
+        description: Checksum of the zip. A URL needs one.
+        type: str
+      remote_src:
+        description: Whether the folder or zip lies on the managed host already.
+        type: bool
+        default: false
+"""
+
+    PLUGINS = r"""
+options:
+  plugins:
+    description: Plugins, each with the state that it is to be in.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - Slug, or file (C(foo/foo.php), C(foo.php)) where a slug could mean several.
+        type: str
+        required: true
+      state:
+        description:
+          - V(present) is installed, whether it is active or not. V(active) is installed and active.
+          - V(latest) is installed in the newest version that WordPress.org or O(plugins[].source) has.
+          - V(inactive) is installed where O(plugins[].source) or WordPress.org have it, and not active.
+          - V(absent) is removed.
+        type: str
+        choices: [present, active, inactive, absent, latest]
+        default: active
+      version:
+        description: The version that is to be there. Not given, any will do, or with O(plugins[].source) the version in it.
+        type: str
+      source:
+        description:
+          - A folder or zip on the control node, or a URL of a zip. Not given, WordPress.org.
+        type: str
+      sha256:
+        description: Checksum of the zip. A URL needs one.
+        type: str
+      remote_src:
+        description: Whether the folder or zip lies on the managed host already.
+        type: bool
+        default: false
+      network:
+        description: Whether it is active in the whole network.
+        type: bool
+        default: false
+      auto_update:
+        description: Whether WordPress updates it by itself. Not given, left as it is.
+        type: bool
+"""
+
+    THEMES = r"""
+options:
+  themes:
+    description: Themes, each with the state that it is to be in.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - Name of the folder.
+        type: str
+        required: true
+      state:
+        description:
+          - V(present) is installed, whether it is active or not. V(active) is installed and active.
+          - V(latest) is installed in the newest version that WordPress.org or O(themes[].source) has.
+          - A theme in use is not removed unless another one is declared active.
+          - V(absent) is removed.
+        type: str
+        choices: [present, active, absent, latest]
+        default: present
+      version:
+        description: The version that is to be there. Not given, any will do, or with O(themes[].source) the version in it.
+        type: str
+      source:
+        description:
+          - A folder or zip on the control node, or a URL of a zip. Not given, WordPress.org.
+        type: str
+      sha256:
+        description: Checksum of the zip. A URL needs one.
+        type: str
+      remote_src:
+        description: Whether the folder or zip lies on the managed host already.
+        type: bool
+        default: false
+      network:
+        description: Whether the sites of the network may use it. Not given, left as it is.
+        type: bool
+      auto_update:
+        description: Whether WordPress updates it by itself. Not given, left as it is.
+        type: bool
+"""
+
+    OPTIONS = r"""
+options:
+  options:
+    description:
+      - Names and values of options, typed as in JSON. Dictionaries and lists are stored as PHP arrays; a string is stored as
+        this string, even one that looks like serialized PHP or like JSON.
+      - An empty dictionary and an empty list are the same in PHP. At the top, numbers and booleans become text (V(true) is
+        C(1)), as in WordPress itself. The order of names in a dictionary does not count.
+      - Values pass WordPress' own sanitizing; one that WordPress would replace by something else is refused.
+    type: dict
+    default: {}
+  secret_options:
+    description: Like O(options), hidden in results, logs and diffs.
+    type: dict
+    default: {}
+  merge_options:
+    description:
+      - Dictionaries that are merged into what the option holds; keys that are not named stay. Lists are replaced.
+    type: dict
+    default: {}
+  absent_options:
+    description: Names of options that are to be gone.
+    type: list
+    elements: str
+    default: []
+  autoload:
+    description: Names of options, and whether WordPress loads them with every page.
+    type: dict
+    default: {}
+"""
+
+    USERS = r"""
+options:
+  users:
+    description: Accounts, by login.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      login:
+        description: The login name, exactly as WordPress saves it.
+        type: str
+        required: true
+      state:
+        description: Whether it is there. In a network, V(absent) takes the account off the site, see O(users[].network).
+        type: str
+        choices: [present, absent]
+        default: present
+      email:
+        description: The address. Needed to create.
+        type: str
+      password:
+        description:
+          - The password, any characters. Not given, a new account gets a long random one.
+          - Saved the way in which WordPress' login form checks it.
+        type: str
+      update_password:
+        description: Whether the password is set on accounts that are there, where it is another one.
+        type: str
+        choices: [on_create, always]
+        default: on_create
+      roles:
+        description: All roles that the account has on the site. An empty list takes them away.
+        type: list
+        elements: str
+      display_name:
+        description: Name that is shown.
+        type: str
+      first_name:
+        description: First name.
+        type: str
+      last_name:
+        description: Last name.
+        type: str
+      nickname:
+        description: Nickname.
+        type: str
+      description:
+        description: Text about the person.
+        type: str
+      url:
+        description: Web page of the person.
+        type: str
+      locale:
+        description: Language of the dashboard for this account, empty for the site's.
+        type: str
+      super_admin:
+        description: Whether the account administers the whole network.
+        type: bool
+      reassign:
+        description: Login of the account that gets the content of one that is removed.
+        type: str
+      delete_content:
+        description: Whether the content of an account that is removed is deleted with it.
+        type: bool
+        default: false
+      network:
+        description: Whether V(absent) deletes the account from the whole network.
+        type: bool
+        default: false
+      application_passwords:
+        description: Names of application passwords. Those that are missing are made and returned, once.
+        type: list
+        elements: str
+        default: []
+"""
+
+    CARRIED = r"""
+options:
+  _carried:
+    description: Internal. What the action plugin knows of sources on the control node, and where it has put them.
+    type: dict
+"""

@@ -503,13 +503,7 @@ class WpCli:
 
         For WP-CLI's own commands; where plugins may print things that look like JSON, ``eval`` is the safe way.
         """
-        result = self.run(argv, **options)
-        lines = result.stdout.strip().splitlines()
-        for first in range(len(lines) - 1, -1, -1):
-            if lines[first][:1] in '[{"' or re.fullmatch(r"-?[\d.]+|true|false|null", lines[first]):
-                with contextlib.suppress(ValueError):
-                    return json.loads("\n".join(lines[first:]))
-        raise WpCliError("WP-CLI printed no JSON.", result)
+        return find_json(self.run(argv, **options))
 
     def events(
         self,
@@ -563,6 +557,16 @@ class WpCli:
         return True
 
 
+def find_json(result: Result) -> t.Any:
+    """The JSON at the end of what WP-CLI printed, noise before it left out. Raises WpCliError."""
+    lines = result.stdout.strip().splitlines()
+    for first in range(len(lines) - 1, -1, -1):
+        if lines[first][:1] in '[{"' or re.fullmatch(r"-?[\d.]+|true|false|null", lines[first]):
+            with contextlib.suppress(ValueError):
+                return json.loads("\n".join(lines[first:]))
+    raise WpCliError("WP-CLI printed no JSON.", result)
+
+
 def program(php: str, data: t.Any, mark: str) -> bytes:
     """The PHP program for ``wp eval-file -``: ``$data`` and ``emit()``, then ``php``."""
     try:
@@ -574,7 +578,7 @@ def program(php: str, data: t.Any, mark: str) -> bytes:
         ) from error
     head = (
         f"<?php $data = json_decode(base64_decode('{encoded}'), true, 512, JSON_THROW_ON_ERROR); "
-        "if (!function_exists('emit')) { function emit($value) { fwrite(STDOUT, "
+        "if (!function_exists('emit')) { function emit($value) { fwrite(fopen('php://stdout', 'w'), "
         f'"\\n{mark}" . json_encode($value, JSON_UNESCAPED_SLASHES | JSON_PRESERVE_ZERO_FRACTION | JSON_INVALID_UTF8_SUBSTITUTE'
         f' | JSON_THROW_ON_ERROR) . "{mark}\\n"); }} }}\n'
     )
