@@ -50,8 +50,8 @@ demo: venv ## A WordPress site on a throwaway Docker host of this machine
 demo-shell: ## A shell on the demo's first host
 	docker exec -it $(SANDBOX_NAME)-web1 bash -l
 
-demo-down: venv ## Remove the demo: hosts, networks, volumes, generated secrets
-	ansible-playbook playbooks/sandbox.yml -i inventories/sandbox -e sandbox_state=absent
+demo-down: venv ## Remove the demo: hosts, networks, volumes, secrets, and the images unless another sandbox uses them
+	ansible-playbook playbooks/sandbox.yml -i inventories/sandbox -e sandbox_state=absent -e sandbox_images_state=absent
 
 test: venv ## Everything that CI runs
 	python tests/run.py $(SCENARIOS)
