@@ -107,6 +107,10 @@ class Site:
         """Whether there is anything in the database that a restore would replace."""
         return bool(self.database.tables())
 
+    def freeze(self, wanted: bool) -> None:
+        """Refuse what the site writes to its database, or take it again. Root, which makes dumps, is not concerned."""
+        self.database.sql(f"SET GLOBAL read_only = {int(wanted)};")
+
     def facts(self) -> tuple[dict[str, t.Any], list[str]]:
         """What WordPress says of itself, and warnings. A site that is broken can still be backed up."""
         try:

@@ -19,6 +19,7 @@ from ansible_collections.dockpress.hosting.plugins.module_utils import _archive,
 from ansible_collections.dockpress.hosting.plugins.module_utils._dump import DumpError, DumpInfo
 from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import NOT_OURS, Site
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCliError
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_search_replace import check_pairs, search_replace
 
 # Asks the site's own web server, from a container in its network, under the name that visitors use.
 FETCH = r"""
@@ -205,8 +206,11 @@ def proof(site: Site, found: _backup_set.BackupSet, url: str, address: str) -> d
 
 
 def replace_urls(site: Site, old: str, new: str) -> dict[str, t.Any]:
-    """Bring the addresses in the database from ``old`` to ``new``."""
-    raise NotImplementedError
+    """Bring the addresses in the database from ``old`` to ``new``, whichever of the two schemes they have."""
+    rest = old.partition("://")[2]
+    pairs = check_pairs([{"from": f"{scheme}://{rest}", "to": new} for scheme in ("http", "https")])
+    done = search_replace(site.wp, pairs, write=True)
+    return {name: done[name] for name in ("changes", "left", "leftovers")}
 
 
 def _told(error: BaseException, outcome: str) -> BaseException:

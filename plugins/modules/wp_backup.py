@@ -20,6 +20,12 @@ extends_documentation_fragment:
   - dockpress.hosting.wp
   - dockpress.hosting.backup
 options:
+  freeze:
+    description:
+      - With V(true) the database becomes read-only for the site before the set is taken, and stays so, so that nothing is written
+        that the set does not hold. Pages are served, what visitors write is refused. With V(false) the site may write again.
+      - Without it, that is left as it is. A restart of the database ends it.
+    type: bool
   repositories:
     description:
       - Where to copy the set to, with restic.
@@ -146,6 +152,8 @@ def back_up(module: AnsibleModule) -> dict:
     with site.wp:
         with site.lock("wp_backup"):
             recovered = site.recover()
+            if params["freeze"] is not None:
+                site.freeze(params["freeze"])
             made, warnings = site.take_set()
         seconds = round(time.monotonic() - started, 1)
         for warning in warnings:
@@ -173,7 +181,9 @@ def back_up(module: AnsibleModule) -> dict:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=site_argument_spec(repositories=_restic.REPOSITORIES, restic_image=_restic.IMAGE),
+        argument_spec=site_argument_spec(
+            freeze={"type": "bool"}, repositories=_restic.REPOSITORIES, restic_image=_restic.IMAGE
+        ),
         supports_check_mode=True,
     )
     if module.check_mode:
