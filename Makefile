@@ -59,6 +59,7 @@ test: venv ## Everything that CI runs
 lint: venv ## ansible-lint (profile production), ruff, generated files up to date
 	ruff check . && ruff format --check .
 	ansible-lint --offline
+	roles/monitoring/files/dashboards/generate.py --check
 
 sanity: venv ## ansible-test sanity
 	tests/run-sanity

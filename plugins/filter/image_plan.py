@@ -66,6 +66,10 @@ _value:
 """
 
 
+# A key of the recipe that tells how an image is built; all others by their Dockerfile alone.
+KINDS = {"suite": "debootstrap", "artefact": "artefact", "go": "go"}
+
+
 def digest_folder(folder: pathlib.Path) -> list[tuple[str, bool, str]]:
     """Path, whether it may be executed, and SHA-256 of every file below a folder, sorted by path."""
     return sorted(
@@ -92,7 +96,7 @@ def image_plan(names: list[str], *, pins: dict, parents: dict, artefacts: dict, 
             raise AnsibleFilterError(
                 f"image_plan: there is no image {name!r}; images_build may name: {', '.join(sorted(pins))}"
             )
-        how = "debootstrap" if "suite" in recipe else "artefact" if "artefact" in recipe else "dockerfile"
+        how = next((kind for key, kind in KINDS.items() if key in recipe), "dockerfile")
         source = pathlib.Path(folder) / name
         if how == "dockerfile" and not (source / "Dockerfile").is_file():
             raise AnsibleFilterError(f"image_plan: {name} can only be pulled, there is no {source}/Dockerfile")

@@ -1,0 +1,89 @@
+"""Prepares the sites of this host for being measured; runs on the host, standard library only.
+
+Standard input: {"stacks": [...], "credentials": path, "check": bool}. Every database gets an account of its own for the
+mysqld exporter, that sees its state but no data. The passwords are made here and kept in the exporter's
+configuration. Prints {"stacks": [those that are there], "changed": [...], "problems": [...], "digest": of the credentials}.
+"""
+
+import concurrent.futures
+import configparser
+import hashlib
+import json
+import pathlib
+import secrets
+import subprocess
+import sys
+
+USER = "dockpress_exporter"
+AS_ROOT = "MYSQL_PWD=$(cat /run/secrets/db_root_password) exec mariadb --user=root --protocol=socket --batch"
+AS_EXPORTER = f'read -r MYSQL_PWD; export MYSQL_PWD; exec mariadb --user={USER} --host=127.0.0.1 --execute="SELECT 1"'
+ACCOUNT = """CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{password}';
+ALTER USER '{user}'@'%' IDENTIFIED BY '{password}' WITH MAX_USER_CONNECTIONS 5;
+GRANT PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.* TO '{user}'@'%';
+"""
+
+
+def docker(*arguments, text=""):
+    return subprocess.run(["docker", *arguments], input=text, capture_output=True, text=True, check=False)
+
+
+def inside(stack, script, text):
+    return docker("exec", "--interactive", f"{stack}-database-1", "sh", "-c", script, text=text)
+
+
+def prepare(stack, password, check):
+    """(whether an account was made, its password, what went wrong)"""
+    if password and inside(stack, AS_EXPORTER, password + "\n").returncode == 0:
+        return False, password, ""
+    if check:
+        return True, password, ""
+    password = secrets.token_urlsafe(24)
+    done = inside(stack, AS_ROOT, ACCOUNT.format(user=USER, password=password))
+    if done.returncode:
+        return False, "", f"{stack}: no account for the exporter could be made: {done.stderr.strip()[-300:]}"
+    return True, password, ""
+
+
+def main():
+    wanted = json.load(sys.stdin)
+    path = pathlib.Path(wanted["credentials"])
+    known = configparser.RawConfigParser()
+    known.read(path)
+    networks = set(docker("network", "ls", "--format", "{{.Name}}").stdout.split())
+    running = set(docker("ps", "--format", "{{.Names}}").stdout.split())
+    stacks = [stack for stack in wanted["stacks"] if {f"{stack}_front", f"{stack}_back"} <= networks]
+    reachable = [stack for stack in stacks if f"{stack}-database-1" in running]
+    passwords = {stack: known.get(f"client.{stack}", "password", fallback="") for stack in stacks}
+    changed, problems = [], []
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        jobs = {stack: pool.submit(prepare, stack, passwords[stack], wanted["check"]) for stack in reachable}
+    for stack, job in jobs.items():
+        made, passwords[stack], problem = job.result()
+        changed += [stack] if made else []
+        problems += [problem] if problem else []
+
+    # The exporter wants a section `client`, though no target uses it.
+    lines = ["[client]", "user = none", "password = none"]
+    for stack in stacks:
+        lines += [f"[client.{stack}]", f"user = {USER}", f"password = {passwords[stack]}"]
+    text = "\n".join(lines) + "\n"
+    if not wanted["check"] and (not path.exists() or path.read_text() != text):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.parent.chmod(0o700)
+        new = path.with_suffix(".new")
+        new.write_text(text)
+        new.chmod(0o444)
+        new.replace(path)
+    print(
+        json.dumps(
+            {
+                "stacks": stacks,
+                "changed": changed,
+                "problems": problems,
+                "digest": hashlib.sha256(text.encode()).hexdigest()[:16],
+            }
+        )
+    )
+
+
+main()
