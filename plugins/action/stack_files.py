@@ -64,6 +64,7 @@ class ActionModule(ActionBase):
             *LOCAL_OPTIONS,
             "dest",
             "directories",
+            "touch",
             "permissions",
             "managed",
             "validate",

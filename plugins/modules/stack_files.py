@@ -85,6 +85,26 @@ options:
         description: Four octal digits, in quotes.
         type: str
         default: "0755"
+  touch:
+    description: Files that are made empty where they are missing, and whose content is never looked at, such as files that a container writes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute. Its folder is made where it is missing.
+        type: str
+        required: true
+      owner:
+        description: User name or id. Left as it is where not set.
+        type: str
+      group:
+        description: Group name or id. Left as it is where not set.
+        type: str
+      mode:
+        description: Four octal digits, in quotes.
+        type: str
+        default: "0644"
   permissions:
     description: Owner, group and mode of files by pattern. The last pattern that fits counts.
     type: list
@@ -263,6 +283,8 @@ class Tree:
         self.restyled: list[str] = []  # only owner, group or mode differ
         self.missing_directories: list[dict] = []
         self.strays: list[str] = []
+        self.touched = options["touch"]
+        self.missing_files: list[dict] = []
 
     def permissions(self, path: str) -> tuple[int, int, int]:
         """Owner, group (-1: as it is) and mode that a file shall have."""
@@ -286,12 +308,21 @@ class Tree:
                 self.restyled.append(path)
         for directory in [*self._own_directories(), *self.directories]:
             try:
-                status = (self.dest / directory["path"]).stat()
-            except (FileNotFoundError, NotADirectoryError):
+                descriptor = open_directory(self.dest / directory["path"], self.dest, make=False)
+            except FileNotFoundError:
                 self.missing_directories.append(directory)
                 continue
-            if differs(status, wanted_of(directory)):
+            if differs(os.fstat(descriptor), wanted_of(directory)):
                 self.missing_directories.append(directory)
+            os.close(descriptor)
+        for file in self.touched:
+            try:
+                status = os.lstat(file["path"])
+            except FileNotFoundError:
+                self.missing_files.append(file)
+                continue
+            if differs(status, wanted_of(file)):
+                self.missing_files.append(file)
         self.strays = sorted(self._find_strays(), reverse=True)
 
     def _own_directories(self) -> list[dict]:
@@ -322,13 +353,13 @@ class Tree:
                 strays.append(path)
 
         for top in self.managed:
-            if (self.dest / top).is_dir():
+            if (self.dest / top).is_dir() and self.dest / top not in self.kept:
                 look(self.dest / top)
         return strays
 
     @property
     def differs(self) -> bool:
-        return bool(self.changed or self.restyled or self.missing_directories or self.strays)
+        return bool(self.changed or self.restyled or self.missing_directories or self.missing_files or self.strays)
 
     def diff(self) -> list[dict]:
         """One entry a file, in the form that Ansible's callbacks show; of a secret only that it differs."""
@@ -339,7 +370,10 @@ class Tree:
                 after = "(a secret that differs)\n" if before else "(a new secret)\n"
                 before = "(a secret)\n" if before else ""
             entries.append({"before_header": path, "after_header": path, "before": before, "after": after})
-        for path in [*self.restyled, *(directory["path"] or "." for directory in self.missing_directories)]:
+        for path in [
+            *self.restyled,
+            *(item["path"] or "." for item in [*self.missing_directories, *self.missing_files]),
+        ]:
             entries.append({"prepared": f"owner, group or mode of {path}\n"})
         for path in self.strays:
             before = "(a secret)\n" if is_secret(path) else self._text_before(path)
@@ -367,9 +401,17 @@ class Tree:
 
     def make_directories(self) -> None:
         for directory in self.missing_directories:
-            path = self.dest / directory["path"]
-            path.mkdir(parents=True, exist_ok=True)
-            set_permissions(path, wanted_of(directory))
+            descriptor = open_directory(self.dest / directory["path"], self.dest, make=True)
+            set_permissions(descriptor, wanted_of(directory))
+            os.close(descriptor)
+
+    def make_files(self) -> None:
+        for file in self.missing_files:
+            path = pathlib.Path(file["path"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            set_permissions(descriptor, wanted_of(file))
+            os.close(descriptor)
 
     def replace(self, staged: pathlib.Path) -> None:
         """Rename changed files into place, the Compose file last, then remove the strays."""
@@ -389,6 +431,35 @@ class Tree:
                 target.unlink(missing_ok=True)
 
 
+def open_directory(path: pathlib.Path, dest: pathlib.Path, make: bool) -> int:
+    """Open a folder, and return its descriptor. Below `dest` no link is followed.
+
+    Containers may write in folders that we make, and a link planted there would let them choose what we give away to them.
+    Raises FileNotFoundError, and ValueError for a link or a file in the way.
+    """
+    inside = path.is_relative_to(dest)
+    base, parts = (dest, path.relative_to(dest).parts) if inside else (path, ())
+    if make:
+        base.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    for part in parts:
+        try:
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=descriptor)
+            following = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+        except NotADirectoryError:
+            raise ValueError(f"{path} has a link or a file in its way ({part}); put a folder there") from None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ValueError(f"{path} has a link in its way ({part}); put a folder there") from None
+            raise
+        finally:
+            os.close(descriptor)
+        descriptor = following
+    return descriptor
+
+
 def wanted_of(directory: dict) -> tuple[int, int, int]:
     return user_id(directory.get("owner")), group_id(directory.get("group")), int(directory["mode"], 8)
 
@@ -398,11 +469,12 @@ def differs(status: os.stat_result, wanted: tuple[int, int, int]) -> bool:
     return stat.S_IMODE(status.st_mode) != mode or owner not in (-1, status.st_uid) or group not in (-1, status.st_gid)
 
 
-def set_permissions(path: pathlib.Path, wanted: tuple[int, int, int]) -> None:
+def set_permissions(target: pathlib.Path | int, wanted: tuple[int, int, int]) -> None:
+    """Owner, group and mode of a path of ours or of an open folder."""
     owner, group, mode = wanted
     if (owner, group) != (-1, -1):
-        os.chown(path, owner, group)
-    path.chmod(mode)
+        os.chown(target, owner, group)
+    os.chmod(target, mode)  # noqa: PTH101 (of a descriptor, too)
 
 
 def text_of(content: bytes) -> str:
@@ -474,6 +546,7 @@ def apply(module: AnsibleModule, tree: Tree, state: pathlib.Path) -> None:
         tree.stage(staged)
         run_checks(module, tree, staged)
         tree.make_directories()
+        tree.make_files()
         for service in reloads(module, tree):
             (state / "reload").mkdir(exist_ok=True)
             (state / "reload" / service).touch()
@@ -509,6 +582,16 @@ def main() -> None:
                 "options": {
                     "path": {"type": "str", "required": True},
                     "mode": {"type": "str", "default": "0755"},
+                    **permission,
+                },
+            },
+            "touch": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "mode": {"type": "str", "default": "0644"},
                     **permission,
                 },
             },

@@ -204,6 +204,32 @@ def test_a_folder_that_docker_made_in_place_of_a_file_goes(stack):
     assert tree_of(stack.dest) == FILES
 
 
+def test_a_file_in_a_kept_folder_does_not_make_its_neighbours_strays(stack):
+    kept = {"directories": [{"path": "web"}]}
+    stack(FILES | {"web/wp-config.php": b"<?php\n"}, **kept)
+    (stack.dest / "web/index.php").write_text("x")
+    assert not stack(FILES | {"web/wp-config.php": b"<?php\n"}, **kept)["changed"]
+    assert (stack.dest / "web/index.php").exists()
+
+
+def test_a_touched_file_keeps_what_is_written_into_it(stack, tmp_path):
+    metrics = tmp_path / "metrics/site.prom"
+    assert stack(touch=[{"path": str(metrics)}])["changed"]
+    metrics.write_text("up 1")
+    assert not stack(touch=[{"path": str(metrics)}])["changed"]
+    assert metrics.read_text() == "up 1" and mode_of(metrics) == "0644"
+
+
+def test_a_planted_link_is_not_followed(stack, tmp_path):
+    stack(directories=[{"path": "web"}])
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (stack.dest / "web/uploads").symlink_to(tmp_path / "elsewhere")
+    for path in ("web/uploads", "web/uploads/2026"):
+        result = stack(directories=[{"path": path, "mode": "0777"}])
+        assert result["failed"] and "has a link" in result["msg"]
+    assert mode_of(tmp_path / "elsewhere") == "0700" and not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_hashes_follow_the_content_and_do_not_give_a_secret_away():
     first, second = tree_hashes(FILES), tree_hashes(FILES | {"secrets/db_password": b"other"})
     assert first["config/nginx"] == second["config/nginx"] and first["config"] == second["config"]

@@ -1,0 +1,21 @@
+<?php
+// Runs the first due event, in the way wp-cron.php does. What became of it stands in the file that is named: "none", "running HOOK" for one
+// that did not come to its end (it exited, threw, was killed or took too long), "done HOOK".
+foreach ( wp_get_ready_cron_jobs() as $timestamp => $hooks ) {
+	foreach ( $hooks as $hook => $events ) {
+		foreach ( $events as $event ) {
+			defined( 'DOING_CRON' ) || define( 'DOING_CRON', true );
+			// Out of the list before it runs, so that none runs twice.
+			if ( $event['schedule'] ) {
+				wp_reschedule_event( $timestamp, $event['schedule'], $hook, $event['args'] );
+			}
+			wp_unschedule_event( $timestamp, $hook, $event['args'] );
+			$name = preg_replace( '/\s+/', '_', $hook );
+			file_put_contents( $args[0], "running $name\n" );
+			do_action_ref_array( $hook, $event['args'] );
+			file_put_contents( $args[0], "done $name\n" );
+			return;
+		}
+	}
+}
+file_put_contents( $args[0], "none\n" );
