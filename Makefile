@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv lock demo demo-shell demo-down test test-long lint sanity unit readmes molecule bench
+.PHONY: help venv lock demo demo-shell demo-down dev dev-wp dev-mail dev-down dev-destroy test test-long lint sanity unit readmes molecule bench
 
 # One sandbox is a set of throwaway hosts. Its name, folder, first published port and first two octets can be
 # changed, so that several stand side by side (the tests use one of their own beside the demo's).
@@ -53,11 +53,32 @@ demo-shell: ## A shell on the demo's first host
 demo-down: venv ## Remove the demo: hosts, networks, volumes, secrets, and the images unless another sandbox uses them
 	ansible-playbook playbooks/sandbox.yml -i inventories/sandbox -e sandbox_state=absent -e sandbox_images_state=absent
 
+# The site on this machine's own engine. DEV_DIR, DEV_PORT, DEV_IMAGES and DEV_UID are read by the playbook.
+export DEV_DIR ?= ./dev
+DEV_PLAYBOOK = ansible-playbook playbooks/dev.yml
+
+dev: venv ## A WordPress site on this machine, to develop on (DEV_DIR=./dev DEV_PORT=8080)
+	$(DEV_PLAYBOOK) $(ARGS)
+
+dev-wp: ## WP-CLI in it: make dev-wp ARGS="plugin list"
+	@docker exec -i $$([ -t 0 ] && echo -t) $(notdir $(abspath $(DEV_DIR)))-cron-1 wp $(ARGS)
+
+dev-mail: venv ## The mails that it has caught
+	@python playbooks/files/show_mails.py $(DEV_DIR)/mail
+
+dev-down: venv ## Remove its containers; files and database stay
+	$(DEV_PLAYBOOK) -e dev_state=stopped
+
+dev-destroy: venv ## Remove all of it, after asking (DEV_YES=1 does not ask)
+	@[ -n "$(DEV_YES)" ] || { read -rp "Remove $(abspath $(DEV_DIR)) with all files and the database? [y/N] " answer && [ "$$answer" = y ]; }
+	$(DEV_PLAYBOOK) -e dev_state=absent
+
 test: venv ## Everything that CI runs
 	python tests/run.py $(SCENARIOS)
 
 lint: venv ## ansible-lint (profile production), ruff, generated files up to date
 	ruff check . && ruff format --check .
+	python tests/docs.py lint
 	ansible-lint --offline
 	roles/monitoring/files/dashboards/generate.py --check
 

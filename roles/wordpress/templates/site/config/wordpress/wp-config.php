@@ -19,3 +19,15 @@
 	}
 } )();
 $table_prefix = {{ wordpress_table_prefix | dockpress.hosting.php }};
+{% if wordpress_mail == 'catch' %}
+// Plugins that bring a mail server of their own do not get past the catcher. And where the domain is "localhost", WordPress'
+// sender would be refused as no address.
+$GLOBALS['wp_filter']['phpmailer_init'][ PHP_INT_MAX ]['dockpress'] = array(
+	'function'      => fn( $mailer ) => $mailer->isMail(),
+	'accepted_args' => 1,
+);
+$GLOBALS['wp_filter']['wp_mail_from'][1]['dockpress'] = array(
+	'function'      => fn( $from ) => str_ends_with( $from, '@localhost' ) ? "$from.localdomain" : $from,
+	'accepted_args' => 1,
+);
+{% endif %}

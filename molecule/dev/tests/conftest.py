@@ -1,0 +1,83 @@
+"""What the tests of this scenario share."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import docs  # noqa: E402
+
+INVENTORIES = f"{ROOT}/molecule/shared/inventory/,{ROOT}/molecule/dev/inventory/"
+
+
+class Here:
+    """The sandbox, the sites, and the site on this machine."""
+
+    def __init__(self) -> None:
+        os.environ["ANSIBLE_INVENTORY"] = INVENTORIES
+        shown = subprocess.run(["ansible-inventory", "--list"], capture_output=True, text=True, check=True).stdout
+        facts = subprocess.run(
+            ["ansible", "localhost", "-m", "ansible.builtin.debug", "-a", "var=dev_environment"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+        ).stdout
+        assert shown
+        self.environment: dict[str, str] = json.loads(facts[facts.index("{") :])["dev_environment"]
+        self.sandbox = os.environ["SANDBOX_NAME"]
+        self.port_base = int(os.environ["SANDBOX_PORT_BASE"])
+        self.folder = pathlib.Path(self.environment["DEV_DIR"])
+        self.port = int(self.environment["DEV_PORT"])
+        self.uid = int(self.environment["DEV_UID"])
+
+    def docs(self, tag: str, **variables: str) -> str:
+        """Run a block of the pages for the site on this machine; its output."""
+        return docs.run(tag, **(self.environment | variables)).stdout
+
+    def playbook(self, name: str, *arguments: str, check: bool = True, **variables: str) -> str:
+        """Run a playbook of the collection; its output."""
+        done = subprocess.run(
+            ["ansible-playbook", f"dockpress.hosting.{name}", *arguments],
+            cwd=ROOT,
+            env=os.environ | self.environment | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode == 0) == check, done.stdout
+        return done.stdout
+
+    def wp(self, *arguments: str, stdin: str = "") -> str:
+        """WP-CLI of the site on this machine."""
+        return self._run(["docker", "exec", "-i", f"{self.folder.name}-cron-1", "wp", *arguments], stdin)
+
+    def site_wp(self, site: str, *arguments: str, stdin: str = "") -> str:
+        """WP-CLI of a site of the inventory."""
+        host = {"shop.localhost": "web1", "staging.localhost": "web2"}[site]
+        container = site.replace(".", "-") + "-cron-1"
+        return self._run(
+            ["docker", "exec", "-i", f"{self.sandbox}-{host}", "docker", "exec", "-i", container, "wp", *arguments],
+            stdin,
+        )
+
+    @staticmethod
+    def _run(command: list[str], stdin: str) -> str:
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def here() -> Here:
+    return Here()

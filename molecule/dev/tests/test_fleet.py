@@ -1,0 +1,181 @@
+"""Copies of a site, and drawings of what runs. The tests build on each other, in this order."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+import requests
+
+import docs
+
+SHOP = "shop.localhost"
+STAGING = "staging.localhost"
+
+# Addresses in every form that a database holds them, and persons wherever one finds them.
+SEED = r"""<?php
+$old = home_url();
+update_option('copy_plain', "$old/a");
+update_option('copy_keys', ["$old/a" => "$old/b"]);
+update_option('copy_json', wp_json_encode(['u' => "$old/x"]));
+update_option('copy_json_inside', ['j' => wp_json_encode(['u' => "$old/x"])]);
+update_option('copy_percent', rawurlencode("$old/x"));
+global $wpdb;
+$wpdb->query("CREATE TABLE {$wpdb->prefix}nopk (u varchar(200))");
+$wpdb->query($wpdb->prepare("INSERT INTO {$wpdb->prefix}nopk VALUES (%s), (%s)", "$old/nopk", 'jane.doe@corp.example'));
+$user = wp_insert_user(['user_login' => 'jane', 'user_email' => 'Jane.Doe@corp.example', 'user_pass' => 'x', 'first_name' => 'Jane',
+    'last_name' => 'Doe', 'role' => 'editor']);
+WP_Session_Tokens::get_instance($user)->create(time() + 9999);
+WP_Application_Passwords::create_new_application_password($user, ['name' => 'phone']);
+wp_insert_comment(['comment_post_ID' => 1, 'comment_author' => 'Bob', 'comment_author_email' => 'bob@visitor.example',
+    'comment_author_IP' => '192.0.2.7', 'comment_content' => 'write to bob@visitor.example']);
+update_option('copy_persons', ['jane.doe@corp.example' => serialize([(object) ['to' => 'mailto:Jane.Doe@corp.example']])]);
+update_option('copy_public', 'info@corp.example');
+"""
+# Everything but what WordPress writes by itself from minute to minute.
+CHECKSUMS = r"""<?php
+global $wpdb;
+$sums = [];
+foreach ($wpdb->get_col("SHOW TABLES") as $table) {
+    $own = $table === $wpdb->options ? " WHERE option_name NOT LIKE '%transient%' AND option_name NOT IN ('cron', 'action_scheduler_lock')" : '';
+    $columns = implode(", '|', ", array_map(fn ($c) => "COALESCE(`$c`, 'NULL')", $wpdb->get_col("SHOW COLUMNS FROM `$table`")));
+    $sums[$table] = $wpdb->get_row("SELECT COUNT(*) AS n, COALESCE(SUM(CRC32(CONCAT($columns))), 0) AS s FROM `$table`$own", ARRAY_A);
+}
+echo json_encode($sums);
+"""
+
+
+def checksums(here):
+    return json.loads(here.site_wp(SHOP, "eval-file", "-", stdin=CHECKSUMS))
+
+
+@pytest.fixture(scope="module")
+def before(here):
+    here.site_wp(SHOP, "eval-file", "-", stdin=SEED)
+    return checksums(here)
+
+
+def dump(wp):
+    """The whole database as text."""
+    return wp("db", "export", "-", "--skip-extended-insert")
+
+
+def check_copy(wp, old, new):
+    text = dump(wp)
+    host = old.removeprefix("http://")
+    for form in (host, host.replace("/", "\\/"), host.replace(":", "%3A")):
+        assert form not in text, f"the original's address is still there as {form}"
+    for address in ("corp.example", "visitor.example", "192.0.2.7"):
+        found = [
+            found for found in re.findall(rf"\S*{address}\S*", text, re.IGNORECASE) if "info@corp.example" not in found
+        ]
+        assert found == []
+    option = lambda name: json.loads(wp("option", "get", name, "--format=json"))  # noqa: E731
+    assert option("copy_keys") == {f"{new}/a": f"{new}/b"}
+    assert json.loads(option("copy_json")) == {"u": f"{new}/x"}
+    assert json.loads(option("copy_json_inside")["j"]) == {"u": f"{new}/x"}
+    assert option("copy_public") == "info@corp.example", "nobody's address stays"
+    assert str(option("blog_public")) == "0"
+    users = json.loads(wp("user", "list", "--format=json", "--fields=user_login,display_name"))
+    assert {"admin"} < {user["user_login"] for user in users}
+    assert "Jane" not in json.dumps(users)
+    assert (
+        wp(
+            "db",
+            "query",
+            "SELECT COUNT(*) FROM wp_usermeta WHERE meta_key IN ('_application_passwords')",
+            "--skip-column-names",
+        ).strip()
+        == "0"
+    )
+
+
+def test_the_clone_knows_neither_the_address_nor_the_persons(here, before):
+    docs.run("clone", SITE=SHOP, COPY=STAGING)
+    check_copy(
+        lambda *arguments: here.site_wp(STAGING, *arguments),
+        f"http://{SHOP}:{here.port_base + 10}",
+        f"http://{STAGING}:{here.port_base + 30}",
+    )
+    answer = requests.get(
+        f"http://127.0.0.1:{here.port_base + 30}/", headers={"Host": f"{STAGING}:{here.port_base + 30}"}, timeout=30
+    )
+    assert answer.status_code == 200
+    assert "noindex" in answer.text
+
+
+def test_the_clone_has_salts_of_its_own_and_sends_no_mail(here):
+    salts = [here.site_wp(site, "eval", "echo AUTH_KEY;") for site in (SHOP, STAGING)]
+    assert salts[0] != salts[1]
+    assert "true" in here.site_wp(STAGING, "eval", 'var_dump(wp_mail("a@example.com", "S", "T"));')
+    assert "catch-mail" in here.site_wp(STAGING, "eval", 'echo ini_get("sendmail_path");')
+
+
+def test_the_original_is_as_it_was(here, before):
+    assert checksums(here) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["clone_from=shop.localhost", "clone_to=nowhere.localhost"], "Name two sites of the inventory"),
+        (["clone_from=staging.localhost", "clone_to=shop.localhost"], "is a production site"),
+        (["clone_from=shop.localhost", "clone_to=staging.localhost"], "Say -e clone_confirm=true"),
+    ],
+)
+def test_a_clone_that_would_do_harm_is_refused(here, arguments, words):
+    assert words in here.playbook("clone", *(part for one in arguments for part in ("-e", one)), check=False)
+
+
+def test_production_comes_home(here, before):
+    here.docs("pull", SITE=SHOP)
+    check_copy(here.wp, f"http://{SHOP}:{here.port_base + 10}", f"http://localhost:{here.port}")
+    assert requests.get(f"http://localhost:{here.port}/", timeout=30).status_code == 200
+    assert {p.lstat().st_uid for p in (here.folder / "web").rglob("*")} == {here.uid}
+    assert checksums(here) == before
+
+
+def test_a_backup_brings_the_site_back(here):
+    docs.run("new-version", SITE=STAGING)
+    here.site_wp(STAGING, "option", "update", "blogname", "Kept")
+    docs.run("backup", SITE=STAGING)
+    here.site_wp(STAGING, "option", "update", "blogname", "Broken")
+    docs.run("restore", SITE=STAGING)
+    assert here.site_wp(STAGING, "option", "get", "blogname").strip() == "Kept"
+
+
+def test_the_drawing_shows_the_hosts_and_marks_what_differs(here):
+    docs.run("topology")
+    texts = [text.text for text in ET.parse(docs.ROOT / ".cache/fleet.svg").iter("{http://www.w3.org/2000/svg}text")]
+    assert {"web1", "web2", "shop-localhost", "staging-localhost", "internal: no way out"} <= set(texts)
+    assert any("running, healthy" in text for text in texts)
+    assert "declared, but has no container" not in texts
+
+    here._run(["docker", "exec", f"{here.sandbox}-web2", "docker", "rm", "-f", "staging-localhost-cron-1"], "")
+    docs.run("topology")
+    assert "declared, but has no container" in (docs.ROOT / ".cache/fleet.svg").read_text(encoding="utf-8")
+
+
+def test_any_compose_file_is_drawn_and_a_refused_one_says_why(here, tmp_path):
+    docs.run("topology-file")
+    assert "cadvisor" in (docs.ROOT / ".cache/monitoring.svg").read_text(encoding="utf-8")
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: x, ports: ['nonsense:80']}}\n", encoding="utf-8")
+    told = here.playbook("topology", "-e", f"topology_compose_file={tmp_path}/compose.yaml", check=False)
+    assert re.search(r"compose\.yaml: .*(nonsense|ort)", told)
+
+
+def test_a_site_moves(here):
+    docs.run("move", SITE=STAGING, HOST="web1")
+    names = here._run(["docker", "exec", f"{here.sandbox}-web1", "docker", "ps", "--format", "{{.Names}}"], "")
+    assert "staging-localhost-web-1" in names
+
+
+def test_all_of_the_site_on_this_machine_goes_when_asked(here):
+    here.docs("dev-destroy", DEV_YES="1")
+    assert not here.folder.exists()
+    left = here._run(
+        ["docker", "volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={here.folder.name}"], ""
+    )
+    assert left == ""
