@@ -43,12 +43,15 @@ INSTALL_OPTIONS = {
 
 def order(version: str) -> list[tuple[int, int, str]]:
     """Something to compare versions by: 6.8.2 < 6.8.12 < 7.0-RC1 < 7.0 < 7.1."""
-    parts = []
-    for part in re.findall(r"\d+|[A-Za-z]+", version):
-        parts.append((1, int(part), "") if part.isdigit() else (-1, 0, part.lower()))
-    while parts and parts[-1] == (1, 0, ""):
-        parts.pop()
-    return [*parts, (0, 0, "")]
+    numbers: list[int] = []
+    parts = re.findall(r"\d+|[A-Za-z]+", version)
+    while parts and parts[0].isdigit():
+        numbers.append(int(parts.pop(0)))
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    # A word behind the numbers (beta, RC) comes before the version itself.
+    suffix = [(1, int(part), "") if part.isdigit() else (-1, 0, part.lower()) for part in parts]
+    return [*((1, number, "") for number in numbers), *suffix, (0, 0, "")]
 
 
 class Code(Resource):
@@ -156,7 +159,7 @@ class Installation(Resource):
 
     def check(self, state: dict[str, t.Any]) -> None:
         refuse_database(state)
-        if not state["installed"]:
+        if not state["installed"] and not self._unknown(state):
             missing = [
                 name for name in ("title", "admin_user", "admin_password", "admin_email") if not self.declared.get(name)
             ]
@@ -167,8 +170,15 @@ class Installation(Resource):
         if self.multisite != "no" and "multisite" in state["config"] and not state["config"]["multisite"]:
             raise WpCliError(f"A network needs its constants in wp-config.php: {NETWORK_CONSTANTS}.")
 
+    @staticmethod
+    def _unknown(state: dict[str, t.Any]) -> bool:
+        """An update was ended between its renames: what the database holds is seen once the code is whole again."""
+        return state["code"]["version"] is None and state["code"]["staged_complete"]
+
     def plan(self, state: dict[str, t.Any]) -> Plan:
         plan = Plan()
+        if self._unknown(state):
+            return plan
         ready = (
             state["code"]["version"] is not None
             and state["config"]["exists"]

@@ -30,7 +30,7 @@ function dp_option_value($name, $want, $merge, $exists, $current) {
     return $merge ? ($exists ? dp_merge($current, $want) : $want) : $want;
 }
 // What the login form hands to the password check: slashed, and trimmed.
-function dp_form_password($p) { return wp_slash($p); }
+function dp_form_password($p) { return trim(wp_slash($p)); }
 """
 
 READ = (
@@ -358,10 +358,20 @@ $dp_do = [
     'delete_plugin' => function ($o) {
         if (dp_check(delete_plugins([$o['file']])) !== true) throw new RuntimeException('WordPress cannot delete its files: are they writable?');
     },
+    // Straight in the database: what is read through WordPress may be filtered, and is then no list to write back.
     'forget_plugin' => function ($o) {
-        update_option('active_plugins', array_values(array_diff((array) get_option('active_plugins', []), [$o['file']])));
-        if (is_multisite()) { $all = (array) get_site_option('active_sitewide_plugins', []); unset($all[$o['file']]);
-            update_site_option('active_sitewide_plugins', $all); }
+        global $wpdb;
+        $active = maybe_unserialize($wpdb->get_var("SELECT option_value FROM $wpdb->options WHERE option_name = 'active_plugins'"));
+        $left = array_values(array_diff((array) $active, [$o['file']]));
+        $wpdb->update($wpdb->options, ['option_value' => serialize($left)], ['option_name' => 'active_plugins']);
+        if (is_multisite()) {
+            $key = ['site_id' => get_current_network_id(), 'meta_key' => 'active_sitewide_plugins'];
+            $all = (array) maybe_unserialize($wpdb->get_var($wpdb->prepare(
+                "SELECT meta_value FROM $wpdb->sitemeta WHERE site_id = %d AND meta_key = %s", $key['site_id'], $key['meta_key'])));
+            unset($all[$o['file']]);
+            $wpdb->update($wpdb->sitemeta, ['meta_value' => serialize($all)], $key);
+        }
+        wp_cache_flush();
     },
     'auto_update' => fn ($o) => dp_list_option("auto_update_{$o['kind']}", $o['kind'] === 'plugins' ? dp_plugin_file($o['key']) : $o['key'],
         $o['on']),

@@ -248,6 +248,8 @@ class Site:
             if not any(step.reread for step in steps):
                 return True
             self.state = self.read()
+            for resource in self.resources:
+                resource.check(self.state)
             if round_number == 5:
                 raise WpCliError("The site does not settle: " + ", ".join(f"{s.item} {s.action}" for s in steps))
         return True
@@ -334,12 +336,34 @@ class Site:
             step = left[count] if count < len(left) else None
             if step is None:
                 return
+            if result.rc != 0 and not events and step.operation["do"] in self.TAKING_AWAY:
+                left = self._take_away(left)
+                continue
             if result.rc != 0 or not events and step.operation["do"] not in ("activate", "activate_theme"):
                 raise WpCliError(f"{step.item} cannot be {step.action}: {explain(result)}", result)
             # It ended the process and called that a success, as plugins do that redirect when they are activated.
             # Whether it took is read afterwards; what comes after it gets a process of its own.
             self.done.append(step)
             left = left[count + 1 :]
+
+    # What can be done without loading plugins, so that one which breaks the site can be taken away.
+    TAKING_AWAY = ("deactivate", "forget_plugin", "delete_plugin")
+
+    def _take_away(self, steps: list[Step]) -> list[Step]:
+        """The leading steps that take plugins away, done while no plugin is loaded. Returns the other steps."""
+        count = 0
+        while count < len(steps) and steps[count].operation["do"] in self.TAKING_AWAY:
+            count += 1
+        operations = []
+        for step in steps[:count]:
+            without_hooks = {"do": "forget_plugin", "file": step.operation["file"]}
+            operations.append(without_hooks if step.operation["do"] == "deactivate" else step.operation)
+        events, result = self.wp.events(APPLY, {"operations": operations}, plugins=False, hidden=self.hidden)
+        self.done += steps[: sum("value" in event for event in events)]
+        if not events or "end" not in events[-1]:
+            failed = next((event["error"] for event in events if "error" in event), explain(result))
+            raise WpCliError(f"{steps[0].item} cannot be {steps[0].action}: {failed}", result)
+        return steps[count:]
 
     def _place(self, steps: list[Step]) -> None:
         """Send files and put them in their places."""

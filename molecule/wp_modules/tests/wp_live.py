@@ -1,0 +1,153 @@
+"""A site to try the modules on: modules are run by Ansible as an operator runs them, effects are read by SQL and HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import tempfile
+import urllib.parse
+
+# Inventories of the scenario, as molecule gives them to Ansible; other ones for work on a single site by hand.
+INVENTORIES = os.environ.get(
+    "WP_LIVE_INVENTORIES",
+    f"{os.environ.get('MOLECULE_SCENARIO_DIRECTORY', '')}/../shared/inventory/:{os.environ.get('MOLECULE_SCENARIO_DIRECTORY', '')}/inventory/",
+).split(":")
+INVENTORY_ARGUMENTS = [part for path in INVENTORIES for part in ("-i", path)]
+
+
+class Live:
+    """One site: an inventory host whose variables name its containers."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        names = ("prefix", "cli", "fpm", "image", "path", "url", "connect", "database", "schema", "sql")
+        shown = "{{ {" + ", ".join(f"'live_{name}': live_{name}" for name in names) + "} }}"
+        self.vars = self._play({"ansible.builtin.debug": {"msg": shown}})[0]["msg"]
+        # How a command reaches the Docker engine of the site's host.
+        self.docker = [*self.vars["live_prefix"], "docker"]
+        self.common = {
+            "container": self.vars["live_cli"],
+            "fpm_container": self.vars["live_fpm"],
+            "image": self.vars["live_image"],
+            "path": self.vars["live_path"],
+            "url": self.vars["live_url"],
+        }
+        self.url = self.vars["live_url"]
+        self.connect = self.vars["live_connect"]
+
+    def batch(self, *calls: tuple[str, bool, dict]) -> list[dict]:
+        """Results of (module, check mode, arguments), all from one start of Ansible. A failure is a result too."""
+        tasks = [
+            {
+                f"dockpress.hosting.{module}": self.common | arguments,
+                "check_mode": check,
+                "ignore_errors": True,
+                "no_log": False,
+            }
+            for module, check, arguments in calls
+        ]
+        return self._play(*tasks)
+
+    def _play(self, *tasks: dict) -> list[dict]:
+        play = [{"hosts": self.host, "gather_facts": False, "tasks": list(tasks)}]
+        environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as playbook:
+            json.dump(play, playbook)
+            playbook.flush()
+            command = ["ansible-playbook", *INVENTORY_ARGUMENTS, playbook.name]
+            said = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        try:
+            answer = json.loads(said.stdout[said.stdout.index("{") :])
+            return [task["hosts"][self.host] for task in answer["plays"][0]["tasks"]]
+        except (ValueError, KeyError, IndexError) as error:
+            raise AssertionError(said.stdout + said.stderr) from error
+
+    def run(self, module: str, *, check: bool = False, **arguments: object) -> dict:
+        """The module's result; a failure is a result too."""
+        return self.batch((module, check, arguments))[0]
+
+    def ok(self, module: str, *, check: bool = False, **arguments: object) -> dict:
+        """The result of a run that must go well."""
+        result = self.run(module, check=check, **arguments)
+        assert not result.get("failed"), json.dumps(result, indent=2)
+        return result
+
+    def fails(self, module: str, **arguments: object) -> dict:
+        """The result of a run that must fail."""
+        result = self.run(module, **arguments)
+        assert result.get("failed"), json.dumps(result, indent=2)
+        return result
+
+    def rhythm(self, module: str, **arguments: object) -> dict:
+        """Check, apply, check, apply again: predicted, done, and nothing left to do. The result of the run that did it."""
+        predicted, done, again = self.batch(
+            (module, True, arguments), (module, False, arguments), (module, False, arguments)
+        )
+        for result in (predicted, done, again):
+            assert not result.get("failed"), json.dumps(result, indent=2)
+        assert predicted["changed"], "nothing to do"
+        assert done["changed"]
+        assert predicted["changes"] == done["changes"]
+        assert not again["changed"], json.dumps(again, indent=2)
+        return done
+
+    def inside(self, container: str, *command: str, stdin: bytes | None = None, check: bool = True) -> str:
+        """Run a command in a container of the site."""
+        options = ["-i"] if stdin is not None else []
+        said = subprocess.run(
+            [*self.docker, "exec", *options, container, *command], input=stdin, capture_output=True, check=check
+        )
+        return said.stdout.decode("utf-8", "replace")
+
+    def wp(self, *arguments: str, check: bool = True) -> str:
+        """What plain WP-CLI says."""
+        return self.inside(self.vars["live_cli"], "wp", f"--path={self.common['path']}", *arguments, check=check)
+
+    def sh(self, script: str) -> str:
+        """Run a shell script in the site's web root."""
+        return self.inside(self.vars["live_cli"], "sh", "-ec", f"cd {self.common['path']}; {script}")
+
+    def write(self, path: str, content: str) -> None:
+        """Write a file below the web root."""
+        self.inside(
+            self.vars["live_cli"],
+            "sh",
+            "-ec",
+            'mkdir -p "$(dirname "$1")"; cat >"$1"',
+            "sh",
+            f"{self.common['path']}/{path}",
+            stdin=content.encode(),
+        )
+
+    def sql(self, query: str) -> str:
+        """What the database says, read by its own client as its root: tab-separated rows without a head."""
+        return self.inside(self.vars["live_database"], "sh", "-c", self.vars["live_sql"], "sh", query).rstrip("\n")
+
+    def option(self, name: str) -> str:
+        """An option as it is stored."""
+        packed = self.sql(f"SELECT HEX(option_value) FROM wp_options WHERE option_name = '{name}'")
+        return bytes.fromhex(packed).decode()
+
+    def get(self, path: str = "/", method: str = "GET", form: dict | None = None) -> tuple[int, str, str]:
+        """Status, Location and text of a page."""
+        connection = http.client.HTTPConnection(self.connect, timeout=60)
+        headers = {
+            "Host": urllib.parse.urlsplit(self.url).netloc,
+            "Cookie": "wordpress_test_cookie=WP%20Cookie%20check",
+        }
+        body = None
+        if form is not None:
+            method, body = "POST", urllib.parse.urlencode(form)
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        text = response.read().decode("utf-8", "replace")
+        connection.close()
+        return response.status, response.getheader("Location") or "", text
+
+    def login(self, user: str, password: str) -> bool:
+        """Whether the real login form lets them in."""
+        status, location, _text = self.get("/wp-login.php", form={"log": user, "pwd": password, "testcookie": "1"})
+        return status == 302 and "wp-login" not in location

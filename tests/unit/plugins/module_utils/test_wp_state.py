@@ -1,0 +1,474 @@
+"""Declared against read state: the right steps, in the right order, and none where there is nothing to do."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import tarfile
+import zipfile
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import Result, WpCliError
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_config import ConfigFile, ConfigStub, php_serialize
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_core import (
+    Code,
+    Installation,
+    Language,
+    Schema,
+    order,
+)
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_extension import Plugins, Themes
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_option import Options
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_source import Source, SourceError
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import Site, require_installed
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_user import USER_OPTIONS, Users
+
+# As the program READ answered on WordPress 7.1.1 with WP-CLI 2.12.0, shortened.
+RECORDED = {
+    "php": "8.4.27",
+    "installed": True,
+    "database": {"state": "ok", "tables": 12},
+    "multisite": False,
+    "code": {
+        "version": "7.1.1",
+        "db_version": 61833,
+        "writable": True,
+        "path_exists": True,
+        "staged": False,
+        "staged_complete": False,
+        "maintenance": False,
+        "entries": 18,
+    },
+    "config": {"exists": True, "file": "/var/www/html/wp-config.php", "multisite": None, "subdomain_install": None, "table_prefix": "wp_"},
+    "users_total": 2,
+    "db_version": 61833,
+    "siteurl": "http://blog.localhost:24000",
+    "home": "http://blog.localhost:24000",
+    "plugins": {
+        "akismet/akismet.php": {"name": "Akismet", "version": "5.7.2", "auto_update": False, "status": "inactive"},
+        "hello.php": {"name": "Hello Dolly", "version": "1.7.2", "auto_update": False, "status": "active"},
+    },
+    "plugins_other": [],
+    "themes": {
+        "twentytwentyfive": {
+            "name": "Twenty Twenty-Five", "version": "1.5", "auto_update": False, "status": "active", "parent": None, "network": False, "broken": None,
+        },
+        "twentytwentyfour": {
+            "name": "Twenty Twenty-Four", "version": "1.6", "auto_update": False, "status": "inactive", "parent": None, "network": False, "broken": None,
+        },
+    },
+    "languages": {"installed": ["de_DE"], "active": ""},
+    "roles": ["administrator", "editor", "author", "contributor", "subscriber"],
+}  # fmt: skip
+
+
+def state(**changes: object) -> dict:
+    return copy.deepcopy(RECORDED) | changes
+
+
+def plugin(name: str, **more: object) -> dict:
+    return {
+        "name": name,
+        "state": "active",
+        "version": None,
+        "source": None,
+        "network": False,
+        "auto_update": None,
+    } | more
+
+
+def user(login: str, **more: object) -> dict:
+    defaults = {name: spec.get("default") for name, spec in USER_OPTIONS.items()}
+    return defaults | {"login": login} | more
+
+
+def actions(plan) -> list[tuple[str, str]]:
+    return [(step.item, step.action) for step in plan.steps]
+
+
+class FakeWp:
+    """Answers reads from a list of states, and operations from what they are told to answer."""
+
+    def __init__(self, *states: dict, answers: list | None = None) -> None:
+        self.path = "/var/www/html"
+        self.states = list(states)
+        self.answers = answers or []
+        self.operations: list[list[dict]] = []
+        self.processes = 0
+        self.reloads = 0
+
+    def eval(self, _php, _data=None, **_options):
+        self.processes += 1
+        return self.states.pop(0)
+
+    def events(self, _php, data, **_options):
+        self.processes += 1
+        self.operations.append(data["operations"])
+        if self.answers:
+            return self.answers.pop(0)
+        done = [{"number": number, "value": None} for number in range(len(data["operations"]))]
+        return [*done, {"end": True}], Result(0, b"", b"", ["wp"])
+
+    def reload_fpm(self):
+        self.reloads += 1
+
+
+def run(resource, wp: FakeWp, check_mode: bool = False) -> tuple[bool, Site]:
+    site = Site(SimpleNamespace(check_mode=check_mode), wp, [resource])
+    return site.converge(), site
+
+
+# -- the run
+
+
+def test_nothing_to_do_is_one_process():
+    wp = FakeWp(state())
+    changed, site = run(Plugins(None, [plugin("hello"), plugin("akismet", state="present")], None), wp)
+    assert not changed
+    assert wp.processes == 1
+    assert site.results()["diff"] == {"before": {}, "after": {}}
+
+
+def test_check_mode_changes_nothing_and_predicts():
+    declared = [plugin("akismet"), plugin("hello", state="absent")]
+    wp = FakeWp(state())
+    changed, predicted = run(Plugins(None, declared, None), wp, check_mode=True)
+    assert changed
+    assert wp.operations == []
+    after = state()
+    after["plugins"] = {"akismet/akismet.php": after["plugins"]["akismet/akismet.php"] | {"status": "active"}}
+    wp = FakeWp(state(), after)
+    _changed, done = run(Plugins(None, declared, None), wp)
+    assert predicted.results()["changes"] == done.results()["changes"]
+    assert predicted.results()["diff"] == done.results()["diff"]
+    assert wp.processes == 3
+    assert wp.reloads == 1
+
+
+def test_a_tool_that_says_success_is_not_believed():
+    with pytest.raises(WpCliError, match=r"not as declared: plugin akismet \(not activated\)") as caught:
+        run(Plugins(None, [plugin("akismet")], None), FakeWp(state(), state()))
+    assert caught.value.details["not_done"] == [{"item": "plugin akismet", "action": "activated"}]
+
+
+def test_one_that_ends_the_process_does_not_take_the_others_with_it():
+    declared = [plugin("akismet"), plugin("second")]
+    before = state()
+    before["plugins"]["second/second.php"] = dict(before["plugins"]["akismet/akismet.php"])
+    after = copy.deepcopy(before)
+    for file in ("akismet/akismet.php", "second/second.php"):
+        after["plugins"][file]["status"] = "active"
+    wp = FakeWp(before, after, answers=[([], Result(0, b"", b"", ["wp"]))])
+    changed, _site = run(Plugins(None, declared, None), wp)
+    assert changed
+    assert [[operation["file"] for operation in batch] for batch in wp.operations] == [
+        ["akismet/akismet.php", "second/second.php"],
+        ["second/second.php"],
+    ]
+
+
+def test_a_failure_says_what_was_done_and_what_was_not():
+    declared = [plugin("akismet"), plugin("hello", state="inactive")]
+    answer = ([{"number": 0, "value": None}, {"number": 1, "error": "no"}], Result(0, b"", b"", ["wp"]))
+    with pytest.raises(WpCliError, match="plugin hello cannot be deactivated: no") as caught:
+        run(Plugins(None, declared, None), FakeWp(state(), answers=[answer]))
+    assert caught.value.details["done"] == [{"item": "plugin akismet", "action": "activated"}]
+    assert caught.value.details["not_done"] == [{"item": "plugin hello", "action": "deactivated"}]
+    assert caught.value.details["changed"]
+
+
+def test_a_plugin_that_breaks_php_is_taken_away_without_loading_it():
+    fatal = ([], Result(255, b"", b"PHP Fatal error:  Uncaught Error in hello.php", ["wp"]))
+    after = state()
+    del after["plugins"]["hello.php"]
+    wp = FakeWp(state(), after, answers=[fatal])
+    changed, _site = run(Plugins(None, [plugin("hello", state="absent")], None), wp)
+    assert changed
+    assert [operation["do"] for operation in wp.operations[1]] == ["forget_plugin", "delete_plugin"]
+
+
+# -- plugins and themes
+
+
+def test_a_slug_that_means_several_is_refused():
+    now = state()
+    now["plugins"] |= {"foo.php": now["plugins"]["hello.php"], "foo/foo.php": now["plugins"]["hello.php"]}
+    with pytest.raises(WpCliError, match=r"foo\.php, foo/foo\.php"):
+        Plugins(None, [plugin("foo")], None).check(now)
+    Plugins(None, [plugin("foo/foo.php")], None).check(now)
+
+
+def test_a_wanted_version_is_installed_over_the_other():
+    plan = Plugins(None, [plugin("akismet", version="5.0", state="present")], None).plan(state())
+    assert actions(plan) == [("plugin akismet", "updated")]
+    assert plan.steps[0].operation == {
+        "do": "cli",
+        "args": ["plugin", "install", "akismet"],
+        "assoc": {"force": True, "version": "5.0"},
+    }
+
+
+def test_purging_leaves_what_is_listed():
+    plan = Plugins(None, [plugin("akismet", state="present")], None, purge=True).plan(state())
+    assert actions(plan) == [("plugin hello.php", "deactivated"), ("plugin hello.php", "removed")]
+
+
+def test_files_that_are_gone_are_forgotten():
+    now = state()
+    now["plugins"]["gone/gone.php"] = {"name": "", "version": None, "auto_update": False, "status": "missing"}
+    plan = Plugins(None, [plugin("gone", state="absent")], None).plan(now)
+    assert actions(plan) == [("plugin gone/gone.php", "forgotten")]
+
+
+def test_the_newest_version_needs_an_answer():
+    now = state(plugins_updates={"trouble": "cURL error 6: Could not resolve host", "new": {}})
+    with pytest.raises(WpCliError, match="source"):
+        Plugins(None, [plugin("akismet", state="latest")], None).plan(now)
+    now["plugins_updates"] = {"trouble": None, "new": {"akismet/akismet.php": "6.0"}}
+    assert actions(Plugins(None, [plugin("akismet", state="latest")], None).plan(now)) == [
+        ("plugin akismet", "updated")
+    ]
+
+
+def test_the_active_theme_is_changed_before_the_old_one_goes():
+    entries = [plugin("twentytwentyfive", state="absent", network=None), plugin("twentytwentyfour", network=None)]
+    plan = Themes(None, entries, None).plan(state())
+    assert actions(plan) == [("theme twentytwentyfour", "activated"), ("theme twentytwentyfive", "removed")]
+    with pytest.raises(WpCliError, match="in use"):
+        Themes(None, entries[:1], None).check(state())
+
+
+# -- options, users, languages
+
+
+def option_state(*entries: dict) -> dict:
+    return state(options=list(entries))
+
+
+def test_options_compare_as_php_said():
+    options = Options({"options": {"a": "x", "b": 5}, "absent_options": ["c", "d"], "autoload": {"a": False}})
+    options.query()
+    same = {"exists": True, "value": "x", "autoload": True, "want": "x", "same": True}
+    differs = {"exists": True, "value": "4", "autoload": True, "want": "5", "same": False}
+    there = {"exists": True, "value": "v", "autoload": True}
+    gone = {"exists": False, "value": None, "autoload": None}
+    plan = options.plan(option_state(same, differs, there, gone))
+    assert actions(plan) == [("option b", "changed"), ("option a", "autoload off"), ("option c", "removed")] or actions(
+        plan
+    ) == [
+        ("option a", "autoload off"),
+        ("option b", "changed"),
+        ("option c", "removed"),
+    ]
+
+
+def test_a_value_that_wordpress_replaces_is_refused():
+    options = Options({"options": {"admin_email": "x"}})
+    options.query()
+    with pytest.raises(WpCliError, match="admin_email.*not valid"):
+        options.check(option_state({"exists": True, "refused": "The email address is not valid", "same": True}))
+
+
+def test_secret_options_are_hidden_in_the_diff():
+    options = Options({"secret_options": {"key": "s3cret"}})
+    options.query()
+    plan = options.plan(option_state({"exists": True, "value": "old-s3cret", "want": "s3cret", "same": False}))
+    assert "s3cret" not in json.dumps([plan.before, plan.after])
+
+
+ERIKA = {
+    "exists": True, "login_as_saved": "erika", "id": 2, "login": "erika", "email": "e@x.org", "display_name": "E", "url": "", "first_name": "",
+    "last_name": "", "nickname": "erika", "description": "", "locale": "", "roles": ["editor"], "member": True, "super_admin": False, "clean": {},
+}  # fmt: skip
+
+
+def test_passwords_are_set_on_creation_only_unless_told():
+    entry = user("erika", password="new", roles=["editor"])
+    assert Users([entry]).plan(state(users=[ERIKA])).steps == []
+    always = user("erika", password="new", update_password="always")
+    assert Users([always]).plan(state(users=[ERIKA | {"password_same": True}])).steps == []
+    plan = Users([always]).plan(state(users=[ERIKA | {"password_same": False}]))
+    assert plan.steps[0].operation["fields"] == {"password": "new"}
+    assert "new" not in json.dumps(plan.before)
+
+
+@pytest.mark.parametrize(
+    ("entry", "now", "words"),
+    [
+        (user("j d+x", email="j@x.org"), {"exists": False, "login_as_saved": "j dx"}, "'j dx'"),
+        (user("new"), {"exists": False, "login_as_saved": "new"}, "needs an email"),
+        (user("erika", state="absent"), ERIKA, "reassign"),
+        (user("erika", state="absent", reassign="x"), ERIKA | {"reassign_exists": False}, "no other user x"),
+        (user("erika", email="a@x.org"), ERIKA | {"email_valid": True, "email_taken_by": "anna"}, "address of anna"),
+        (user("erika", roles=["emperor"]), ERIKA, "emperor"),
+    ],
+)
+def test_users_that_cannot_be(entry, now, words):
+    found = state(users=[now])
+    del found["plugins"]
+    with pytest.raises(WpCliError, match=words):
+        Users([entry]).check(found)
+
+
+def test_a_language_is_installed_and_activated():
+    assert Language({"language": "en_US"}, None).plan(state()).steps == []
+    assert actions(Language({"language": "de_DE"}, None).plan(state())) == [("language de_DE", "activated")]
+    assert actions(Language({"languages": ["fr_FR"]}, None).plan(state())) == [("language fr_FR", "installed")]
+
+
+# -- core
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("6.8.2", "6.8.12"),
+        ("6.8.12", "7.0-RC1"),
+        ("7.0-RC1", "7.0"),
+        ("7.0-beta2", "7.0-RC1"),
+        ("7.0", "7.1.1"),
+        ("6.9", "6.10"),
+    ],
+)
+def test_versions_are_ordered(older, newer):
+    assert order(older) < order(newer)
+    assert order("7.0") == order("7.0.0")
+
+
+def test_an_older_version_needs_a_word():
+    with pytest.raises(WpCliError, match="allow_downgrade"):
+        Code({"version": "6.8"}, None, None).plan(state())
+    assert actions(Code({"version": "6.8", "allow_downgrade": True}, None, None).plan(state())) == [
+        ("WordPress 6.8", "downgraded")
+    ]
+    assert Code({"version": "7.1.1"}, None, None).plan(state()).steps == []
+    assert actions(Code({"version": "8.0"}, None, None).plan(state())) == [("WordPress 8.0", "updated")]
+
+
+def test_what_an_ended_update_left_is_seen_to():
+    now = state()
+    now["code"] |= {"staged": True, "maintenance": True}
+    assert [action for _item, action in actions(Code({}, None, "fpm").plan(now))] == [
+        "ended",
+        "an interrupted update cleared away",
+    ]
+    now["code"] |= {"staged_complete": True, "version": None}
+    assert [action for _item, action in actions(Code({}, None, "fpm").plan(now))] == [
+        "ended",
+        "an interrupted update finished",
+    ]
+
+
+def test_the_schema_follows_the_code():
+    assert Schema().plan(state()).steps == []
+    assert Schema().plan(state(db_version=60000)).steps[0].argv == ["core", "update-db"]
+    assert Schema().plan(state(db_version=60000, multisite=True)).steps[0].argv == ["core", "update-db", "--network"]
+
+
+ADMIN = {"title": "T", "admin_user": "a", "admin_password": "p", "admin_email": "a@x.org", "multisite": "no"}
+
+
+@pytest.mark.parametrize("database", ["down", "denied", "missing", "damaged"])
+def test_a_database_that_is_away_is_no_new_site(database):
+    now = state(installed=False, database={"state": database, "error": "e", "host": "h", "name": "n"})
+    with pytest.raises(WpCliError, match=r"database.*Nothing was changed"):
+        Installation(ADMIN, "http://x").check(now)
+    with pytest.raises(WpCliError, match="database"):
+        require_installed(now)
+
+
+def test_installing_names_what_is_missing():
+    now = state(installed=False)
+    with pytest.raises(WpCliError, match="needs url, admin_password"):
+        Installation(ADMIN | {"admin_password": None}, None).check(now)
+    assert actions(Installation(ADMIN, "http://x").plan(now)) == [("WordPress", "installed in the database")]
+    assert Installation(ADMIN, "http://x").plan(state()).steps == []
+
+
+def test_an_installation_without_users_gets_its_administrator():
+    plan = Installation(ADMIN, "http://x").plan(state(users_total=0))
+    assert actions(plan) == [("administrator a", "created")]
+
+
+def test_a_network_needs_its_constants():
+    now = state()
+    now["config"]["multisite"] = False
+    with pytest.raises(WpCliError, match="DOMAIN_CURRENT_SITE"):
+        Installation(ADMIN | {"multisite": "subdomains"}, "http://x").check(now)
+
+
+# -- configuration
+
+
+def test_values_for_php_keep_their_type_and_bytes():
+    assert php_serialize({"a": [True, None, 1, 1.5, "\u00e9'"], "b": {}}) == (
+        b'a:2:{s:1:"a";a:5:{i:0;b:1;i:1;N;i:2;i:1;i:3;d:1.5;i:4;s:3:"\xc3\xa9\'";}s:1:"b";a:0:{}}'
+    )
+    for wrong in (float("nan"), 2**64, "\udcff"):
+        with pytest.raises(WpCliError):
+            php_serialize(wrong)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"constants": {"A-B": 1}},
+        {"constants": {"A": 1}, "absent_constants": ["A"]},
+        {"table_prefix": "wp-"},
+        {"table_prefix": ""},
+    ],
+)
+def test_declarations_that_cannot_be(declared):
+    with pytest.raises(WpCliError):
+        ConfigFile(declared)
+
+
+def test_the_stub_is_constant_and_holds_no_setting():
+    stub = ConfigStub("/etc/dockpress/wordpress/wp-config.php")
+    assert stub.text == ConfigStub("/etc/dockpress/wordpress/wp-config.php").text
+    with pytest.raises(WpCliError):
+        ConfigStub("/x'; evil();//")
+    with pytest.raises(WpCliError, match="Mount it"):
+        stub.check(state() | {"config": {"target_readable": False}})
+
+
+# -- sources
+
+
+def zipped(path, files: dict[str, str]):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return str(path)
+
+
+HEADER = "<?php\n/**\n * Plugin Name: Thing\n * Version: 1.2.3 \n */\n"
+
+
+def test_what_a_source_holds_is_known_before_it_is_sent(tmp_path):
+    source = Source(
+        zipped(tmp_path / "x.zip", {"thing/other.php": "<?php", "thing/thing.php": HEADER, "thing/sub/a.txt": "a"}),
+        "plugin",
+    )
+    assert source.describe() == {"slug": "thing", "version": "1.2.3", "main": "thing.php"}
+    with source.tar("0") as stream, tarfile.open(fileobj=io.BytesIO(stream.read())) as archive:
+        assert sorted(archive.getnames()) == ["0/other.php", "0/sub/a.txt", "0/thing.php"]
+        assert min(entry.mtime for entry in archive) > 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("files", "kind", "words"),
+    [
+        ({"thing/thing.php": "<?php"}, "plugin", "is no plugin"),
+        ({"thing/style.css": "x"}, "theme", "is no theme"),
+        ({"thing/../../evil.php": HEADER, "thing/thing.php": HEADER}, "plugin", "outside"),
+        ({"/etc/passwd": "x", "thing.php": HEADER}, "plugin", "outside"),
+        ({"wordpress/index.php": ""}, "core", "no WordPress"),
+        ({"a/readme.txt": ""}, "language", "no language files"),
+    ],
+)
+def test_sources_that_are_something_else_are_refused(tmp_path, files, kind, words):
+    with pytest.raises(SourceError, match=words):
+        Source(zipped(tmp_path / "x.zip", files), kind)
