@@ -748,6 +748,7 @@ class Database:
         left = [name for name in (self.scratch, self.aside) if name in schemas]
         if not left:
             return ""
+        self._end_strays()
         said = "tables of an unfinished load were dropped"
         for name in left:
             plan = self._plan(name, "_dockpress_plan")
@@ -762,6 +763,18 @@ class Database:
                 said = "a swap that had happened was finished"
         self.discard()
         return said
+
+    def _end_strays(self):
+        """A statement that a killed run had sent goes on without its client: a swap that waits for a table would still happen."""
+        rows = self.sql(
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND (USER LIKE 'dockpress\\_load\\_%' "
+            "OR INFO LIKE '%RENAME TABLE%\\_dockpress\\_plan%');"
+        )
+        for (identifier,) in rows:
+            with contextlib.suppress(DumpError):  # it may end by itself
+                self.sql(f"KILL HARD {int(identifier)};")
+        if rows:
+            time.sleep(0.5)
 
     def _exchange(self, source, target, drop, after, undo=None):
         live, fresh = self.tables(), self.tables(source)
