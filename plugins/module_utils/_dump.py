@@ -58,14 +58,20 @@ fi
 export MYSQL_PWD=$password
 """
 
-CLIENT = 'exec "$(tool "")" --user="$account" --batch --skip-column-names --default-character-set=utf8mb4 -- "$@"\n'
+CLIENT = 'exec "$(tool "")" --user="$account" --batch --skip-column-names --unbuffered --default-character-set=utf8mb4 -- "$@"\n'
 
 # Every row of a dump of MariaDB's stands on a line of its own that begins with a parenthesis, and no other line does: grep
 # drops these at the speed of memory, and the line numbers of what is left give the rows of each INSERT.
 SCAN = r"""
 scan() { grep -a -n -b -v '^(' | cut -b1-2000 | awk -v marker="$marker" '
 function emit(kind, a, b) { printf "%s\t%s\t%s\t%s\n", marker, kind, a, b }
-function name(text) { text = substr(text, index(text, "`") + 1); return substr(text, 1, index(text, "`") - 1) }
+function name(text) {
+    text = substr(text, index(text, "`") + 1)
+    gsub(/``/, "\001", text)
+    text = substr(text, 1, index(text, "`") - 1)
+    gsub(/\001/, "`", text)
+    return text
+}
 {
     i = index($0, ":"); number = substr($0, 1, i - 1) + 0; text = substr($0, i + 1)
     i = index(text, ":"); at = substr(text, 1, i - 1) + 0; text = substr(text, i + 1)
@@ -78,11 +84,11 @@ function name(text) { text = substr(text, index(text, "`") + 1); return substr(t
     if (text ~ /^(\/\*!|CREATE ).*DEFINER=`[^`]*`@`/) emit("definer", number)
     if (text ~ /^DELIMITER /) { body = (text !~ /^DELIMITER ;$/); next }
     if (body) next
-    if (text ~ /^INSERT INTO `[^`]*` VALUES$/) { into = name(text); start = number; next }
+    if (text ~ /^INSERT INTO `([^`]|``)*` VALUES$/) { into = name(text); start = number; next }
     while (match(text, /^(\/\*M?![0-9]* ?|[ \t]+)/)) text = substr(text, RLENGTH + 1)
     upper = toupper(substr(text, 1, 200))
     if (upper ~ /^(INSERT|REPLACE)[ \t]/) {
-        if (upper ~ /^INSERT INTO `[^`]*` VALUES/) unknown[name(text)] = 1; else guess = 1
+        if (upper ~ /^INSERT INTO `([^`]|``)*` VALUES/) unknown[name(text)] = 1; else guess = 1
     } else if (upper ~ /^CREATE TABLE (IF NOT EXISTS )?`/) tables[name(text)] = 1
     else if (upper ~ /^CREATE TABLE (IF NOT EXISTS )?[^ ]/) {
         sub(/^[^ ]+ +[^ ]+ +([Ii][Ff] +[Nn][Oo][Tt] +[Ee][Xx][Ii][Ss][Tt][Ss] +)?/, "", text); sub(/[ (].*/, "", text); gsub(/"/, "", text); tables[text] = 1
@@ -318,6 +324,36 @@ class _Writer:
         self.partial.unlink(missing_ok=True)
 
 
+class _Refused(Exception):
+    def __init__(self, code, stderr):
+        super().__init__()
+        self.code, self.stderr = code, stderr
+
+
+class _Session:
+    """One client in the container for many questions. It ends with the first error, and with this process."""
+
+    def __init__(self, client, container):
+        self._process = Process(client, container, ACCOUNT + CLIENT, stdin=True, timeout=24 * 3600)
+        self._chunks = self._process.stdout()
+        self._rest = b""
+
+    def ask(self, statements):
+        mark = secrets.token_hex(8).encode()
+        with contextlib.suppress(OSError):  # the client has ended: what it said comes below
+            self._process.send(statements.encode() + b";\nSELECT '" + mark + b"';\n")
+        end = mark + b"\n"
+        while not (self._rest == end or self._rest.endswith(b"\n" + end)):
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                raise _Refused(self._process.wait(), self._process.stderr)
+            self._rest += chunk
+        rows, self._rest = self._rest.removesuffix(end), b""
+        return [
+            [_unescape(cell) for cell in row.split("\t")] for row in rows.decode("utf-8", "replace").split("\n")[:-1]
+        ]
+
+
 class Database:
     """The database of one site, reached through its container.
 
@@ -335,6 +371,7 @@ class Database:
         self.name = name or self._environment("DATABASE")
         if not self.name:
             raise DumpError(f"Container {container} does not say which database it holds. Name it.")
+        self._session = None
         self.scratch = f"{self.name[:50]}_dp_new"
         self.aside = f"{self.name[:50]}_dp_old"
 
@@ -358,20 +395,17 @@ class Database:
         :return: list of rows, each a list of strings (``NULL`` stays that word).
         :raise DumpError: the first statement that failed.
         """
+        if self._session is None:
+            self._session = _Session(self.client, self.container)
+        use = f"USE {quote(database)};\n" if database else ""
         try:
-            code, out, err = run(
-                self.client,
-                self.container,
-                ACCOUNT + CLIENT,
-                [database] if database else [],
-                data=statements.encode(),
-                timeout=self.timeout,
-            )
+            return self._session.ask(use + statements.rstrip().removesuffix(";"))
         except ExecError as error:
+            self._session = None
             raise DumpError(str(error)) from error
-        if code:
-            raise self._failure("The database refused", code, err)
-        return [[_unescape(cell) for cell in row.split("\t")] for row in out.decode("utf-8", "replace").splitlines()]
+        except _Refused as refusal:
+            self._session = None
+            raise self._failure("The database refused", refusal.code, refusal.stderr) from None
 
     def _failure(self, what, code, stderr, shift=0):
         message = stderr.decode("utf-8", "replace").strip()

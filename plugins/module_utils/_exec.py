@@ -73,6 +73,10 @@ class Process:
         self._feeder = threading.Thread(target=send, daemon=True)
         self._feeder.start()
 
+    def send(self, data):
+        """Send a byte string to standard input, which stays open. Raises OSError where the program has ended."""
+        self._socket.sendall(data)
+
     def _half_close(self):
         with contextlib.suppress(OSError):
             if hasattr(self._socket, "shutdown_write"):  # a paramiko channel

@@ -276,6 +276,8 @@ class Import:
             self.seconds["load"] = round(time.monotonic() - started, 2)
             prefix = prefix or pick_prefix(None, info.tables)
             self.judge(prefix)
+            if len(info.rows) < len(info.tables):
+                self.result["tables"] = self.database.table_counts(info.tables, self.database.scratch)
             started = time.monotonic()
             self.database.swap(drop)
             self.seconds["swap"] = round(time.monotonic() - started, 2)
@@ -287,7 +289,6 @@ class Import:
             self.result["siteurl"] = self.siteurl(prefix)
             if self.wp:
                 self.look()
-            self.result["tables"] = self.database.table_counts(info.tables)
         except BaseException as error:
             back = self.database.abort()
             self.result["rolled_back"] = back

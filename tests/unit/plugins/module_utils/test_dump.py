@@ -226,3 +226,8 @@ def test_definers_become_the_sites_account(monkeypatch):
         "/*!50001 VIEW `v` AS select `wp_posts`.`ID` AS `ID` from `wp_posts` */;",
     ]
     assert "ALTER DATABASE `wordpress` CHARACTER SET latin1" in database._adapt(script, "wordpress_dp_new")
+
+
+def test_names_with_quotes_in_them():
+    info = scan("CREATE TABLE `a``b é` (\nx);\nINSERT INTO `a``b é` VALUES\n(1),\n(2);\n-- Dump completed\n")
+    assert info.rows == {"a`b é": 2}
