@@ -168,10 +168,10 @@ status=("${PIPESTATUS[@]}")
 OBJECTS = (
     ACCOUNT
     + r"""
-database=$1; shift
+database=$1 lenient=$2; shift 2
 program=$(tool -dump) || exit 91
 common=(--user="$account" --no-data --skip-lock-tables --single-transaction --no-tablespaces --default-character-set=utf8mb4 --skip-dump-date)
-if [ $# -gt 0 ]; then "$program" "${common[@]}" --skip-triggers -- "$database" "$@" || exit; fi
+if [ $# -gt 0 ]; then "$program" "${common[@]}" $lenient --skip-triggers -- "$database" "$@" || [ -n "$lenient" ] || exit; fi
 "$program" "${common[@]}" --no-create-info --routines --events --triggers --add-drop-trigger -- "$database"
 """
 )
@@ -338,6 +338,9 @@ class _Session:
         self._chunks = self._process.stdout()
         self._rest = b""
 
+    def alive(self):
+        return self._process.running()
+
     def ask(self, statements):
         mark = secrets.token_hex(8).encode()
         with contextlib.suppress(OSError):  # the client has ended: what it said comes below
@@ -395,7 +398,8 @@ class Database:
         :return: list of rows, each a list of strings (``NULL`` stays that word).
         :raise DumpError: the first statement that failed.
         """
-        if self._session is None:
+        # The database may have been started anew since the last question.
+        if self._session is None or not self._session.alive():
             self._session = _Session(self.client, self.container)
         use = f"USE {quote(database)};\n" if database else ""
         try:
@@ -423,6 +427,8 @@ class Database:
             message = f"it did not end within {self.timeout} s, or was killed"
         if "2002" in message or "2003" in message:
             message += " (the database does not answer; see its container's log)"
+        if "1356" in message:
+            message += ". A view that is broken cannot be dumped: repair or drop it"
         return DumpError(f"{what}: {message or f'exit code {code}'}", **facts)
 
     def tables(self, database=None):
@@ -863,10 +869,15 @@ class Database:
         return None if content is None else json.loads(content)
 
     def _objects(self, database, adapt=False):
-        """SQL that makes triggers, views, routines and events of a schema again."""
+        """SQL that makes triggers, views, routines and events of a schema again. Of the site's own views, those that are broken are left out."""
         try:
             code, out, err = run(
-                self.client, self.container, OBJECTS, [database, *self.views(database)], data=b"", timeout=self.timeout
+                self.client,
+                self.container,
+                OBJECTS,
+                [database, "" if adapt else "--force", *self.views(database)],
+                data=b"",
+                timeout=self.timeout,
             )
         except ExecError as error:
             raise DumpError(str(error)) from error

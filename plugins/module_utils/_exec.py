@@ -133,6 +133,13 @@ class Process:
                 raise ExecError(f"The connection to container {self.container} broke off while a program ran in it.")
             time.sleep(0.02)
 
+    def running(self):
+        """Whether the program has not ended yet."""
+        try:
+            return bool(self._api.exec_inspect(self._id)["Running"])
+        except Exception:  # the container is gone
+            return False
+
     def kill(self):
         """Drop the connection: the program notices that its client is gone and ends."""
         with contextlib.suppress(OSError):

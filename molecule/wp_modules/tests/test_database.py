@@ -253,7 +253,7 @@ def test_other_compressions(name, unchanged):
 def test_import_brings_everything_back(good, unchanged):
     sql(
         "SET foreign_key_checks = 0; DROP TABLE wp_parent; DELETE FROM wp_options WHERE option_name = 'blogname'; DROP VIEW wp_view; "
-        "DROP PROCEDURE wp_proc; DROP FUNCTION wp_double; CREATE TABLE wp_view (a int); UPDATE wp_bytes SET b = ''; CREATE TABLE wp_later (a int); "
+        "DROP PROCEDURE wp_proc; DROP FUNCTION wp_double; CREATE TABLE wp_view (ID int); UPDATE wp_bytes SET b = ''; CREATE TABLE wp_later (a int); "
         "CREATE TRIGGER wp_trigger BEFORE INSERT ON wp_child FOR EACH ROW SET NEW.id = 1; CREATE TABLE unrelated (a int); ALTER TABLE wp_nopk ADD x int"
     )
     predicted = imported("good.sql.zst", extra_tables="drop", check_mode=True)
