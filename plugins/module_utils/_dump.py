@@ -414,20 +414,19 @@ class Database:
     def _failure(self, what, code, stderr, shift=0):
         message = stderr.decode("utf-8", "replace").strip()
         facts = {"rc": code}
-        found = re.search(r"^ERROR (\d+) \(\w+\) at line (\d+)", message, re.MULTILINE)
+        found = re.search(r"^(ERROR (?:(\d+) \(\w+\) )?at line )(\d+)(.*)", message, re.MULTILINE | re.DOTALL)
         if found:
             # What stands before it is the statement, with whatever data and secrets are in it.
-            message = message[found.start() :]
-            found = re.match(r"ERROR (\d+) \(\w+\) at line (\d+)", message)
-            line = int(found[2]) + shift
-            facts.update(line=line, error=int(found[1]))
-            message = message[: found.start(2)] + str(line) + message[found.end(2) :]
+            facts["line"] = int(found[3]) + shift
+            if found[2]:
+                facts["error"] = int(found[2])
+            message = f"{found[1]}{facts['line']}{found[4]}"
         facts["stderr"] = message
         if code in (124, 137) and not message:
             message = f"it did not end within {self.timeout} s, or was killed"
-        if "2002" in message or "2003" in message:
+        if re.search(r"(?:ERROR|error:) 200[23]\b", message):
             message += " (the database does not answer; see its container's log)"
-        if "1356" in message:
+        if re.search(r"ERROR 1356\b|\(1356\)", message):
             message += ". A view that is broken cannot be dumped: repair or drop it"
         return DumpError(f"{what}: {message or f'exit code {code}'}", **facts)
 

@@ -231,3 +231,29 @@ def test_definers_become_the_sites_account(monkeypatch):
 def test_names_with_quotes_in_them():
     info = scan("CREATE TABLE `a``b é` (\nx);\nINSERT INTO `a``b é` VALUES\n(1),\n(2);\n-- Dump completed\n")
     assert info.rows == {"a`b é": 2}
+
+
+@pytest.mark.parametrize(
+    ("stderr", "message", "facts"),
+    [
+        (
+            b"--\n\\! x\n--\n\nERROR at line 2002: Unknown command '\\!'.",
+            "F: ERROR at line 2003: Unknown command '\\!'.",
+            {"line": 2003},
+        ),
+        (
+            b"mariadb-dump: Got error: 2002: gone",
+            "F: mariadb-dump: Got error: 2002: gone (the database does not answer; see its container's log)",
+            {},
+        ),
+        (
+            b"Couldn't execute 'SHOW FIELDS' (1356)",
+            "F: Couldn't execute 'SHOW FIELDS' (1356). A view that is broken cannot be dumped: repair or drop it",
+            {},
+        ),
+    ],
+)
+def test_what_failures_say(stderr, message, facts):
+    error = Database._failure(Database.__new__(Database), "F", 1, stderr, shift=1)
+    assert str(error) == message
+    assert facts.items() <= error.facts.items()
