@@ -390,7 +390,8 @@ def _draw_service(
 
     for port in node["ports"]:
         protocol = "" if port["protocol"] == "tcp" else f"/{port['protocol']}"
-        outside = (f"[{port['ip']}]" if ":" in port["ip"] else port["ip"]) or "*"
+        everywhere = port["ip"] in ("", "0.0.0.0", "::")
+        outside = "*" if everywhere else f"[{port['ip']}]" if ":" in port["ip"] else port["ip"]
         published = port["published"] or "any free port"
         # Without a published port every container gets one of its own, so the node is the service's own, too.
         unique = (
@@ -513,7 +514,7 @@ def graph(stacks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     _reach(builder)
     for node in builder.nodes.values():
         if node["kind"] == "port":
-            node["claims"] = sum(edge["from"] == builder.ident(node) for edge in builder.edges)
+            node["claims"] = len({edge["to"] for edge in builder.edges if edge["from"] == builder.ident(node)})
     ordered = sorted(
         builder.nodes.values(), key=lambda node: (node["host"], node["stack"] or "", node["kind"], node["key"])
     )

@@ -175,6 +175,16 @@ def test_a_port_that_two_projects_claim_is_marked():
     assert sum(texts[0] == "*:8080" for texts in nodes.values()) == 2, "another host has that port free"
 
 
+def test_every_address_is_every_address_however_it_is_written():
+    ports = [{"target": 80, "published": "80", "host_ip": address} for address in ("0.0.0.0", "::")]
+    drawn_ports = [
+        node
+        for node in topology.graph([{"model": {"services": {"web": {"ports": ports}}}}])["nodes"]
+        if node["kind"] == "port"
+    ]
+    assert [(node["name"], node["claims"]) for node in drawn_ports] == [("*:80", 1)]
+
+
 def test_who_reaches_whom():
     reaches = {n["name"]: n.get("reaches") for n in topology.graph([entry("blog")])["nodes"] if n["kind"] == "service"}
     assert reaches["web"] == ["cron", "wordpress", "wp"], "web does not reach the database"
