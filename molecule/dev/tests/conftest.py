@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import subprocess
@@ -23,18 +22,16 @@ class Here:
 
     def __init__(self) -> None:
         os.environ["ANSIBLE_INVENTORY"] = INVENTORIES
-        shown = subprocess.run(["ansible-inventory", "--list"], capture_output=True, text=True, check=True).stdout
-        facts = subprocess.run(
-            ["ansible", "localhost", "-m", "ansible.builtin.debug", "-a", "var=dev_environment"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=os.environ | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
-        ).stdout
-        assert shown
-        self.environment: dict[str, str] = json.loads(facts[facts.index("{") :])["dev_environment"]
         self.sandbox = os.environ["SANDBOX_NAME"]
         self.port_base = int(os.environ["SANDBOX_PORT_BASE"])
+        # The same as `dev_environment` of the inventory, which converge uses.
+        self.environment = {
+            "DEV_DIR": f"{os.environ['SANDBOX_DIR']}/dev-{self.sandbox}",
+            "DEV_PORT": str(self.port_base + 50),
+            "DEV_UID": "12345",
+            "DEV_IMAGES": "build",
+            "ARGS": "-e '{\"wordpress_php_workers\": 2}'",
+        }
         self.folder = pathlib.Path(self.environment["DEV_DIR"])
         self.port = int(self.environment["DEV_PORT"])
         self.uid = int(self.environment["DEV_UID"])
