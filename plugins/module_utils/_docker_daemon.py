@@ -53,7 +53,7 @@ LOG_OPTIONS = {
 def _as_string(value):
     """Scalars as dockerd reads them in a map of strings; mappings and lists all the way down."""
     if isinstance(value, dict):
-        return {str(key): _as_string(item) for key, item in value.items()}
+        return {str(key): _as_string(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [_as_string(item) for item in value]
     if isinstance(value, bool):

@@ -34,6 +34,11 @@ def test_null_unsets_a_default():
     assert daemon.normalise({"icc": None, "debug": False}) == {"debug": False}
 
 
+def test_null_unsets_an_option_of_the_log_driver_too():
+    config = {"log-driver": "journald", "log-opts": {"max-size": None, "tag": "x"}}
+    assert daemon.normalise(config)["log-opts"] == {"tag": "x"}
+
+
 @pytest.mark.parametrize("value", ["true", "False", "yes"])
 def test_a_truth_value_in_quotes_is_refused_by_name(value):
     with pytest.raises(ValueError, match="ipv6"):
