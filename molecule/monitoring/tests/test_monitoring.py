@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import functools
+import html
 import json
 import os
 import pathlib
 import re
 import subprocess
+import sys
 import time
 
 import pytest
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import docs  # noqa: E402
+
+INVENTORIES = f"{ROOT}/molecule/shared/inventory/,{ROOT}/molecule/monitoring/inventory/"
 NAME = os.environ["SANDBOX_NAME"]
 SUBNET = os.environ["SANDBOX_SUBNET"]
 PORT_BASE = int(os.environ["SANDBOX_PORT_BASE"])
@@ -159,6 +166,16 @@ def test_every_query_of_every_panel_returns_data():
         return {name for name, result in zip(names, results, strict=True) if not result}
 
     wait("every panel has data", 60, lambda: empty() <= set(MAY_BE_EMPTY), pause=5)
+
+
+def test_report_shows_every_panel(tmp_path):
+    """The page for where no Grafana runs: every panel has its title there, and every one that has data has a chart."""
+    page = tmp_path / "fleet.html"
+    docs.run("report", REPORT=str(page), ANSIBLE_INVENTORY=INVENTORIES)
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    for name, _expression in panels():
+        assert name.split(": ", 1)[1] in text, name
+    assert text.count("<svg") > 10
 
 
 # Series that rules ask for and that are not there on a sound fleet, and why.
