@@ -37,6 +37,9 @@ NOTHING_DONE = ("Missing playbook", "collected 0 items", "no tests ran", "No inv
 def run(phase: str, command: list[str], environment: dict[str, str]) -> bool:
     """Run one phase, its output on the screen and in its log. True when it went well and did something."""
     log = LOGS / f"{phase}.log"
+    if command[0] == "molecule":
+        # Molecule remembers that it prepared a scenario, also when its hosts have gone since.
+        subprocess.run(["molecule", "reset", "--scenario-name", phase], cwd=ROOT, env=environment, check=True)
     print(f"\n=== {phase}: {' '.join(command)}", flush=True)
     output = ""
     with (
