@@ -268,6 +268,10 @@ TEMPLATE = """<?php
  * The base configuration of WordPress, written by Ansible (dockpress.hosting.wp_config).
  */
 
+define( 'DB_CHARSET', 'utf8mb4' );
+define( 'DB_COLLATE', '' );
+$table_prefix = 'wp_';
+
 /* That's all, stop editing! Happy publishing. */
 
 /** Absolute path to the WordPress directory. */

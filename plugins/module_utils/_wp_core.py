@@ -111,6 +111,9 @@ class Code(Resource):
                 )
             plan.steps.append(self._put("updated" if order(self.wanted) > order(have) else "downgraded"))
             plan.note("version", have, self.wanted)
+            if self.check_mode and self.source and self.source.known:
+                # What the schema will be compared with once this code is there.
+                code["db_version"] = self.source.known["db_version"] or code["db_version"]
         return plan
 
     def _put(self, action: str) -> Step:

@@ -37,6 +37,7 @@ class Source:
         self.slug: str | None = None
         self.version: str | None = None
         self.main: str | None = None
+        self.db_version: int | None = None
         self._zip: zipfile.ZipFile | None = None
         if self.path.is_dir():
             # Links are followed: distributions link libraries into their WordPress.
@@ -66,8 +67,11 @@ class Source:
         if self.kind == "core":
             if "wp-includes/version.php" not in inside or "wp-load.php" not in inside:
                 raise SourceError(f"{self.path} holds no WordPress: wp-includes/version.php is missing")
-            found = re.search(r"\$wp_version\s*=\s*'([^']+)'", self._text("wp-includes/version.php"))
+            text = self._text("wp-includes/version.php")
+            found = re.search(r"\$wp_version\s*=\s*'([^']+)'", text)
             self.version = found[1] if found else None
+            found = re.search(r"\$wp_db_version\s*=\s*(\d+)", text)
+            self.db_version = int(found[1]) if found else None
         elif self.kind == "language":
             if not any(name.endswith((".mo", ".l10n.php")) for name in inside):
                 raise SourceError(f"{self.path} holds no language files (.mo or .l10n.php)")
@@ -110,7 +114,7 @@ class Source:
 
     def describe(self) -> dict[str, t.Any]:
         """What must be known of it to compare it with a site."""
-        return {"slug": self.slug, "version": self.version, "main": self.main}
+        return {"slug": self.slug, "version": self.version, "main": self.main, "db_version": self.db_version}
 
     def tar(self, root: str) -> t.IO[bytes]:
         """All of it as an open tar file, every name below ``root``, times set to now.

@@ -74,13 +74,13 @@ options:
         description: E(DB_HOST).
         type: str
       database_charset:
-        description: E(DB_CHARSET).
+        description: E(DB_CHARSET). A new file has V(utf8mb4).
         type: str
       database_collate:
         description: E(DB_COLLATE).
         type: str
       table_prefix:
-        description: The value of C($table_prefix).
+        description: The value of C($table_prefix). A new file has V(wp_).
         type: str
       salts:
         description: V(present) makes the missing ones, V(shuffle) new ones at every run, V(ignore) none.

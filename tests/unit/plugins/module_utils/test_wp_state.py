@@ -452,7 +452,7 @@ def test_what_a_source_holds_is_known_before_it_is_sent(tmp_path):
         zipped(tmp_path / "x.zip", {"thing/other.php": "<?php", "thing/thing.php": HEADER, "thing/sub/a.txt": "a"}),
         "plugin",
     )
-    assert source.describe() == {"slug": "thing", "version": "1.2.3", "main": "thing.php"}
+    assert source.describe() == {"slug": "thing", "version": "1.2.3", "main": "thing.php", "db_version": None}
     with source.tar("0") as stream, tarfile.open(fileobj=io.BytesIO(stream.read())) as archive:
         assert sorted(archive.getnames()) == ["0/other.php", "0/sub/a.txt", "0/thing.php"]
         assert min(entry.mtime for entry in archive) > 1_700_000_000
