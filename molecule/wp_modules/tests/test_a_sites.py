@@ -20,7 +20,8 @@ from wp_live import Live
 testinfra_hosts = ["local://"]
 
 # What role images has fetched and checked: two versions of WordPress, plugins, language packs.
-ARTEFACTS = pathlib.Path(os.environ.get("WP_LIVE_ARTEFACTS", "~/.cache/dockpress/artefacts")).expanduser()
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+ARTEFACTS = pathlib.Path(os.environ.get("IMAGES_CACHE_DIR", ROOT / ".cache")) / "artefacts"
 ADMIN = {
     "title": '5$ & up: "it\'s"',
     "admin_user": "admin",
