@@ -393,7 +393,8 @@ $dp_do = [
         $want = dp_option_value($o['name'], $o['want'], $o['merge'], $exists, $exists ? $current : null);
         $wp_settings_errors = [];
         if ($o['name'] === 'WPLANG' && is_multisite()) update_site_option('WPLANG', $want);
-        $done = update_option($o['name'], $want, $o['autoload'] ?? null);
+        // An option that is not there reads as false: update_option would find nothing to do for a declared false.
+        $done = $exists ? update_option($o['name'], $want, $o['autoload'] ?? null) : add_option($o['name'], $want, '', $o['autoload'] ?? null);
         if ($wp_settings_errors) throw new RuntimeException(wp_strip_all_tags($wp_settings_errors[0]['message']));
         if (!$done && $wpdb->last_error) throw new RuntimeException('the database refuses the value: ' . $wpdb->last_error);
         if (isset($o['autoload'])) dp_autoload($o['name'], $o['autoload']);
