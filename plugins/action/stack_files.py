@@ -39,10 +39,13 @@ def tree_hashes(files: Mapping[str, bytes]) -> dict[str, str]:
         for path, content in files.items()
     }
     folders = {str(parent) for path in files for parent in pathlib.PurePosixPath(path).parents if str(parent) != "."}
-    for folder in folders:
-        inside = sorted(f"{path}={digest}" for path, digest in hashes.items() if path.startswith(folder + "/"))
-        hashes[folder] = hashlib.sha256("\n".join(inside).encode()).hexdigest()[:16]
-    return hashes
+    # Of files alone: were folders hashed into folders, the order of a set would show in the result.
+    return hashes | {
+        folder: hashlib.sha256(
+            "\n".join(sorted(f"{path}={hashes[path]}" for path in files if path.startswith(folder + "/"))).encode()
+        ).hexdigest()[:16]
+        for folder in folders
+    }
 
 
 def write_archive(path: str, files: Mapping[str, bytes]) -> None:

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -238,3 +240,18 @@ def test_hashes_follow_the_content_and_do_not_give_a_secret_away():
     beside = tree_hashes(FILES | {"secrets/salts": b"long and random"})
     assert beside["secrets/db_password"] != first["secrets/db_password"]
     assert tree_hashes(FILES | {"config/php/90.ini": b""})["config"] != first["config"]
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2", "3", "4"])
+def test_hash_of_a_folder_of_folders_is_the_same_in_every_process(seed):
+    """Sets of strings have another order in every process."""
+    files = {f"config/app/{name}/{name}.yml": b"" for name in ("one", "two", "three", "four")}
+    program = f"from {tree_hashes.__module__} import tree_hashes; print(tree_hashes({files!r})['config'])"
+    other = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert other.stdout.strip() == tree_hashes(files)["config"]
