@@ -298,11 +298,11 @@ def test_docker_restarts_and_everything_is_as_before(published):
 
 @contextlib.contextmanager
 def requests_in_a_loop(url: str):
-    """Ask all the while, for five minutes at most. Yields a function: the times of failed requests since it was last called."""
+    """Ask all the while, for ten minutes at most. Yields a function: the times of failed requests since it was last called."""
     stop, failed = threading.Event(), []
 
     def loop() -> None:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 600
         while not stop.is_set() and time.monotonic() < end:
             command = ["curl", "--silent", "--output", "/dev/null", "--fail", "--max-time", "5", url]
             if subprocess.run(command, check=False).returncode:
@@ -310,6 +310,7 @@ def requests_in_a_loop(url: str):
             time.sleep(0.05)
 
     def since() -> list[float]:
+        assert thread.is_alive(), "The loop ended before what it was to watch."
         found = list(failed)
         failed.clear()
         return found
