@@ -217,7 +217,6 @@ class Installation(Resource):
             "url": self.url,
             "multisite": self.multisite,
             "hide_multisite": True,
-            "locale": self.language if self.multisite != "no" else None,
         }
         site.wp.eval(
             INSTALL, data, wordpress=False, plugins=False, hidden=[*site.hidden, self.declared["admin_password"]]

@@ -560,13 +560,11 @@ add_filter('pre_wp_mail', '__return_false');
 // The login form checks the password slashed, and so it is saved slashed.
 $assoc = ['url' => $data['url'], 'title' => $data['title'], 'admin_user' => $data['admin_user'], 'admin_email' => $data['admin_email'],
     'admin_password' => wp_slash($data['admin_password']), 'skip-email' => true];
-if (!empty($data['locale'])) $assoc['locale'] = $data['locale'];
 if ($data['multisite'] !== 'no') {
     if ($data['multisite'] === 'subdomains') $assoc['subdomains'] = true;
     $assoc['skip-config'] = true;
     WP_CLI::run_command(['core', 'multisite-install'], $assoc);
 } else {
-    unset($assoc['locale']);
     WP_CLI::run_command(['core', 'install'], $assoc);
 }
 emit(true);
