@@ -152,6 +152,9 @@ $answer['multisite'] = is_multisite();
 $answer['users_total'] = (int) $wpdb->get_var("SELECT COUNT(*) FROM $wpdb->users");
 $answer['db_version'] = (int) (dp_raw_option('db_version')['value'] ?? 0);
 if (is_multisite()) {
+    // A path that no site has is answered by the network's first site, without a word.
+    $asked = rtrim((string) parse_url($data['url'] ?? '', PHP_URL_PATH), '/') . '/';
+    if (isset($data['url']) && !is_subdomain_install() && strcasecmp($asked, get_site()->path) !== 0) $answer['no_such_site'] = true;
     $answer['subdomains'] = is_subdomain_install();
     $answer['db_version'] = min($answer['db_version'], (int) dp_raw_sitemeta('wpmu_upgrade_site') ?: $answer['db_version']);
 }

@@ -190,10 +190,15 @@ class Site:
 
     def read(self) -> dict[str, t.Any]:
         """Everything that the resources ask for, by one process."""
-        query: dict[str, t.Any] = {"path": self.wp.path}
+        query: dict[str, t.Any] = {"path": self.wp.path, "url": self.wp.url}
         for resource in self.resources:
             query |= resource.query()
-        return self.wp.eval(READ, query, wordpress=False, plugins=False, hidden=self.hidden)
+        state = self.wp.eval(READ, query, wordpress=False, plugins=False, hidden=self.hidden)
+        if state.get("no_such_site"):
+            raise WpCliError(
+                f"The network has no site {self.wp.url}. Correct url, or create the site first (wp_cli with site create)."
+            )
+        return state
 
     # -- the whole run
 

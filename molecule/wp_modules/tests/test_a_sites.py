@@ -419,8 +419,10 @@ def test_a_network(tmp_path):
     second = {"url": f"{network.url}/two"}
     created = {
         "argv": ["site", "create", "--slug=two", "--title=Two"],
-        "unless": ["option", "get", "home", f"--url={network.url}/two"],
+        # "option get --url=..." would be answered by the first site.
+        "unless": ["eval", f"exit(get_blog_id_from_url('{host}', '/two/') ? 0 : 1);"],
     }
+    assert "no site" in network.fails("wp_option", options={"blogname": "The second"}, **second)["msg"]
     assert network.ok("wp_cli", **created)["changed"]
     assert network.ok("wp_cli", **created)["skipped_by"] == "unless"
     assert network.get("/two/")[0] == 200

@@ -93,6 +93,7 @@ class FakeWp:
 
     def __init__(self, *states: dict, answers: list | None = None) -> None:
         self.path = "/var/www/html"
+        self.url = "http://example.test"
         self.states = list(states)
         self.answers = answers or []
         self.operations: list[list[dict]] = []
@@ -129,6 +130,13 @@ def test_nothing_to_do_is_one_process():
     assert not changed
     assert wp.processes == 1
     assert site.results()["diff"] == {"before": {}, "after": {}}
+
+
+def test_a_url_that_no_site_of_the_network_has_is_refused():
+    wp = FakeWp(state(no_such_site=True))
+    with pytest.raises(WpCliError, match="no site http://example.test"):
+        run(Plugins(None, [plugin("akismet")], None), wp)
+    assert wp.operations == []
 
 
 def test_check_mode_changes_nothing_and_predicts():
