@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv lock demo demo-shell demo-down dev dev-wp dev-mail dev-down dev-destroy test test-long lint sanity unit readmes molecule bench
+.PHONY: help venv packages lock demo demo-shell demo-down dev dev-wp dev-mail dev-down dev-destroy test test-long lint sanity unit readmes molecule bench
 
 # One sandbox is a set of throwaway hosts. Its name, folder, first published port and first two octets can be
 # changed, so that several stand side by side (the tests use one of their own beside the demo's).
@@ -39,6 +39,9 @@ venv: .venv/.stamp $(HERE) ## Make the virtual environment (the newest suitable 
 $(HERE):
 	@mkdir -p $(dir $(HERE)) && ln -sfn $(CURDIR) $(HERE)
 
+packages:
+	@tests/packages
+
 lock: ## Resolve requirements.in into requirements.txt again
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command 'make lock' --output-file requirements.txt requirements.in
@@ -74,7 +77,7 @@ dev-destroy: venv ## Remove all of it, after asking (DEV_YES=1 does not ask)
 	@[ -n "$(DEV_YES)" ] || { read -rp "Remove $(abspath $(DEV_DIR)) with all files and the database? [y/N] " answer && [ "$$answer" = y ]; }
 	$(DEV_PLAYBOOK) -e dev_state=absent
 
-test: venv ## Everything that CI runs
+test: venv packages ## Everything that CI runs
 	python tests/run.py $(SCENARIOS)
 
 lint: venv ## ansible-lint (profile production), ruff, generated files up to date
@@ -86,7 +89,7 @@ lint: venv ## ansible-lint (profile production), ruff, generated files up to dat
 sanity: venv ## ansible-test sanity
 	tests/run-sanity
 
-unit: venv ## Unit tests, without Docker
+unit: venv packages ## Unit tests, without Docker
 	PYTHONPATH=$(COLLECTIONS) pytest -q -n auto tests/unit
 
 readmes: venv ## Write the roles' README files from their argument specs
