@@ -95,7 +95,7 @@ unit: venv packages ## Unit tests, without Docker
 readmes: venv ## Write the roles' README files from their argument specs
 	tests/readmes
 
-molecule: venv ## One scenario: make molecule SCENARIO=default
+molecule: venv packages ## One scenario: make molecule SCENARIO=default
 	python tests/run.py --only-scenarios $(SCENARIO)
 
 test-long: venv ## The longer proofs (hours)

@@ -6,8 +6,9 @@ A block is a fence with the language ``bash`` and a tag: three backticks, ``bash
     python tests/docs.py show NAME   the text of a block
     python tests/docs.py run NAME    run it in the root of the repository
 
-Scenarios call ``docs.run("NAME", VARIABLE="...")`` (or a ``docs`` method of their own) in a test, or ``python tests/docs.py run NAME`` in a playbook. What differs between a
-page's example and a scenario are environment variables that the page tells its reader to set (ANSIBLE_INVENTORY, SITE, ...).
+Scenarios call ``docs.run("NAME", VARIABLE="...")`` (or a ``docs`` method of their own) in a test, or
+``python tests/docs.py run NAME`` in a playbook. What differs between a page's example and a scenario are environment variables
+that the page tells its reader to set (ANSIBLE_INVENTORY, SITE, ...).
 """
 
 from __future__ import annotations

@@ -68,7 +68,8 @@ def plain(stack: str, directory: str, target: str) -> float:
         "mariadb-dump -uroot --single-transaction --quick wordpress'"
     )
     start = time.monotonic()
-    command = f"set -o pipefail; {dump} | zstd -q -o {target}/db.zst && tar -C {directory}/web -c wp-content | zstd -q -o {target}/files.zst && sync -f {target}"
+    command = f"set -o pipefail; {dump} | zstd -q -o {target}/db.zst && "
+    command += f"tar -C {directory}/web -c wp-content | zstd -q -o {target}/files.zst && sync -f {target}"
     subprocess.run(["bash", "-c", command], check=True)
     return time.monotonic() - start
 

@@ -480,7 +480,8 @@ def test_the_installed_collection_works(tmp_path):
     # An inventory without the connection variables gets the block to paste.
     (tmp_path / "hosts.yml").write_text(
         "docker_hosts: {hosts: {web1: {ansible_host: a.example}}}\nwordpress: {hosts: {new.example.com: {wordpress_docker_host: web1, "
-        f"wordpress_admin_email: a@b.example, wordpress_admin_password: x, wordpress_db_password: y, wordpress_db_root_password: z, wordpress_salts: {'s' * 32}}}}}}}\n"
+        "wordpress_admin_email: a@b.example, wordpress_admin_password: x, wordpress_db_password: y, "
+        f"wordpress_db_root_password: z, wordpress_salts: {'s' * 32}}}}}}}\n"
     )
     result = subprocess.run(
         ["ansible-playbook", "dockpress.hosting.site", "-i", str(tmp_path / "hosts.yml"), "--limit", "new.example.com"],

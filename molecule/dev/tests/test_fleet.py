@@ -72,7 +72,10 @@ def check_copy(wp, old, new):
             found for found in re.findall(rf"\S*{address}\S*", text, re.IGNORECASE) if "info@corp.example" not in found
         ]
         assert found == []
-    option = lambda name: json.loads(wp("option", "get", name, "--format=json"))  # noqa: E731
+
+    def option(name):
+        return json.loads(wp("option", "get", name, "--format=json"))
+
     assert option("copy_keys") == {f"{new}/a": f"{new}/b"}
     assert json.loads(option("copy_json")) == {"u": f"{new}/x"}
     assert json.loads(option("copy_json_inside")["j"]) == {"u": f"{new}/x"}

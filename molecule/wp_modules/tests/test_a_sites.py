@@ -229,7 +229,8 @@ def test_a_definition_behind_an_expression(literal):
 
 def test_a_constant_of_the_environment_is_not_fought_over(literal):
     text = literal.sh("cat wp-config.php")
-    extra = "define('FROM_ENV', getenv('LIVE_PASSWORD'));\nif (!defined('GUARDED')) define('GUARDED', 1);\nforeach (['LOOPED' => 1] as $k => $v) define($k, $v);\n"
+    extra = "define('FROM_ENV', getenv('LIVE_PASSWORD'));\n"
+    extra += "if (!defined('GUARDED')) define('GUARDED', 1);\nforeach (['LOOPED' => 1] as $k => $v) define($k, $v);\n"
     literal.write("wp-config.php", text.replace("/* That's all", extra + "/* That's all"))
     password = database(literal)["database_password"]
     same, other, looped, guarded = literal.batch(

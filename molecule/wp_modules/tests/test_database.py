@@ -181,7 +181,8 @@ def stand():
     put(f"{FOLDER}/secrets/db_root_password", ROOT_PASSWORD + "\n")
     put(f"{FOLDER}/secrets/db_password", "site's secret")
     sh(f"chmod 0755 {FOLDER}/secrets; chmod 0444 {FOLDER}/secrets/*")
-    variables = "-e WORDPRESS_DB_HOST=database -e WORDPRESS_DB_USER=wordpress -e WORDPRESS_DB_NAME=wordpress -e WORDPRESS_DB_PASSWORD_FILE=/run/secrets/db_password"
+    variables = "-e WORDPRESS_DB_HOST=database -e WORDPRESS_DB_USER=wordpress -e WORDPRESS_DB_NAME=wordpress "
+    variables += "-e WORDPRESS_DB_PASSWORD_FILE=/run/secrets/db_password"
     common = f"docker run -d --network {NAME} -v {FOLDER}/secrets:/run/secrets:ro"
     site = f"{common} --user 33:33 -e HOME=/tmp -v {NAME}-web:/var/www/html {variables}"
     sh(
