@@ -84,7 +84,7 @@ lint: venv ## ansible-lint (profile production), ruff, generated files up to dat
 	ruff check . && ruff format --check .
 	python tests/docs.py lint
 	ansible-lint --offline
-	roles/monitoring/files/dashboards/generate.py --check
+	python roles/monitoring/files/dashboards/generate.py --check
 
 sanity: venv ## ansible-test sanity
 	tests/run-sanity

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # First start: makes the database, root's password, a database and a user from the environment, and runs what lies in
 # /docker-entrypoint-initdb.d. MARIADB_X_FILE names a file that holds the value of MARIADB_X; MYSQL_X is understood too.
 set -euo pipefail

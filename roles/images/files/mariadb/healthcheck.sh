@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # healthcheck.sh --connect --innodb_initialized: every named test must pass. The user `healthcheck` has no rights.
 set -uo pipefail
 datadir=/var/lib/mysql

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Makes the container's own cgroup hierarchies writable and becomes systemd.
 set -euo pipefail
 while read -r _ point type _; do

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # What the official image does at its start: puts WordPress into an empty web root, and a wp-config.php beside it when
 # WORDPRESS_* is set. Called as docker-ensure-installed.sh it does that and ends.
 set -euo pipefail

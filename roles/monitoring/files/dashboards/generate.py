@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Writes the dashboards' JSON next to this file, or with --check says which of them is not up to date.
 
 The JSON is classic v1 (what Grafana's file provisioning takes), with fixed uids, and with the fixed uid of the data source.

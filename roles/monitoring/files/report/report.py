@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Draws the dashboards as one HTML page with SVG charts, for machines without Grafana.
 
 Calls: `report.py queries MINUTES DASHBOARD...` prints the queries of all panels as JSON;

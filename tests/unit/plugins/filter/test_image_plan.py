@@ -27,8 +27,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def plan(names, folder, pins=PINS, parents=PARENTS, artefacts=ARTEFACTS):
-    return image_plan(names, pins=pins, parents=parents, artefacts=artefacts, folder=str(folder))
+def plan(names, folder, pins=None, parents=None, artefacts=None):
+    return image_plan(
+        names, pins=pins or PINS, parents=parents or PARENTS, artefacts=artefacts or ARTEFACTS, folder=str(folder)
+    )
 
 
 def tags(names, folder, **changes):

@@ -31,8 +31,8 @@ GROUPS = {"docker_hosts": ["web1"], "wordpress": ["blog.example.com", "shop.exam
 CONNECTION = {"ansible_connection": "docker", "ansible_host": "c1"}
 
 
-def problems(values=None, site="blog.example.com", shop=None, connection=CONNECTION):
-    values = GOOD | connection | (values or {})
+def problems(values=None, site="blog.example.com", shop=None, connection=None):
+    values = GOOD | (CONNECTION if connection is None else connection) | (values or {})
     hostvars = {
         "web1": CONNECTION,
         site: {key: values[key] for key in ("wordpress_docker_host", "wordpress_port")},

@@ -163,19 +163,24 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     assert path.read_bytes() == b"one"
 
 
+def replace_that_dies(at, original=_dump._Writer._replace):
+    """Like the original, but its call number ``at`` does not come back."""
+    calls = []
+
+    def replace(target, text):
+        calls.append(target)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        original(target, text)
+
+    return replace
+
+
 def test_a_kill_between_file_and_checksum_loses_neither(tmp_path, monkeypatch):
     path = tmp_path / "a.sql"
     for content, dies_at in ((b"one", None), (b"two", 2), (b"three", 1)):
-        calls = []
-
-        def replace(target, text, dies_at=dies_at, calls=calls, original=_dump._Writer._replace):
-            calls.append(target)
-            if len(calls) == dies_at:
-                raise KeyboardInterrupt
-            original(target, text)
-
         with monkeypatch.context() as patch:
-            patch.setattr(_dump._Writer, "_replace", staticmethod(replace))
+            patch.setattr(_dump._Writer, "_replace", staticmethod(replace_that_dies(dies_at)))
             writer = _dump._Writer(path)
             writer.write(content)
             if dies_at:

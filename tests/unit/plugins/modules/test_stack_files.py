@@ -25,10 +25,10 @@ FILES = {
 def stack(tmp_path, capsys):
     """Callable that puts a tree in place and returns the module's result."""
 
-    def put(files=FILES, check=False, diff=True, archive=None, **options):
+    def put(files=None, check=False, diff=True, archive=None, **options):
         source = tmp_path / "stack.tar.gz"
         if archive is None:
-            write_archive(str(source), files)
+            write_archive(str(source), FILES if files is None else files)
         else:
             source.write_bytes(archive)
         arguments = {"dest": str(tmp_path / "srv" / "shop"), "src": str(source), "min_free_mb": 0, **options}
