@@ -83,6 +83,7 @@ test: venv packages ## Everything that CI runs
 lint: venv ## ansible-lint (profile production), ruff, generated files up to date
 	ruff check . && ruff format --check .
 	python tests/docs.py lint
+	tests/readmes --check
 	ansible-lint --offline
 	python roles/monitoring/files/dashboards/generate.py --check
 
