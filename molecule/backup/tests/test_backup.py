@@ -1,0 +1,425 @@
+"""Sets that are known to restore: taken under load, restored elsewhere, damaged, interrupted, moved, scheduled."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import threading
+import time
+
+import pytest
+from conftest import LONG, SETS, Requests, ansible, play, run, start
+
+
+def backup(site, *arguments):
+    play("backup", "--limit", site.name, *arguments)
+    return site.sets()[-1]
+
+
+def restore(site, *arguments, check=True):
+    return play("restore", "--limit", site.name, "-e", "restore_confirm=true", *arguments, check=check)
+
+
+@pytest.fixture(scope="module")
+def good_set(shop):
+    return backup(shop)
+
+
+def test_a_set_holds_what_it_says(shop, good_set):
+    manifest = json.loads(shop.on_host(f"cat {SETS}/{shop.name}/{good_set}/manifest.json"))
+    assert manifest["site"] == shop.name
+    assert manifest["url"] == shop.url
+    assert manifest["versions"]["wordpress"] == shop.wp("core", "version")
+    assert manifest["counts"]["users"] == 2
+    assert manifest["database"]["tables"]["wp_filler"] == 60000
+    assert manifest["database"]["views"] == ["wp_titles"]
+    assert set(manifest["images"]) >= {"web", "wordpress", "database", "cron"}
+    shop.on_host(f"cd {SETS}/{shop.name}/{good_set} && sha256sum -c db.sql.zst.sha256 && zstd -tq *.zst")
+    assert "wp-content/uploads" in shop.on_host(f"zstd -dc {SETS}/{shop.name}/{good_set}/files.tar.zst | tar -t")
+    # Secrets stay out of sets.
+    assert "secrets" not in shop.on_host(f"zstd -dc {SETS}/{shop.name}/{good_set}/config.tar.zst | tar -t")
+    assert shop.metric("backup-run", "dockpress_backup_last_run_success") == 1
+    assert time.time() - shop.metric("backup", "dockpress_backup_last_success_timestamp_seconds") < 300
+
+
+WRITE = r"""
+foreach (range(1, 400) as $n) {
+    if (file_exists('/tmp/stop')) { break; }
+    $dir = wp_upload_dir();
+    $file = $dir['path'] . "/load $n.bin";
+    file_put_contents($file, random_bytes(20000));
+    $id = wp_insert_attachment(['post_title' => "Load $n", 'post_mime_type' => 'application/octet-stream'], $file);
+    wp_insert_post(['post_title' => "Load $n", 'post_status' => 'publish', 'meta_input' => ['file' => $id]]);
+    usleep(20000);
+}
+echo json_encode(true);
+"""
+
+
+def test_a_backup_under_load_and_its_drill(shop):
+    writer = threading.Thread(target=lambda: shop.php(WRITE), daemon=True)
+    shop.wp("eval", "@unlink('/tmp/stop');", "--skip-wordpress")
+    writer.start()
+    with Requests(shop) as requests:
+        taken = backup(shop)
+    shop.wp("eval", "touch('/tmp/stop');", "--skip-wordpress")
+    writer.join()
+    assert requests.bad == []
+    assert requests.good > 10
+    before = shop.state()
+    play("drill", "--limit", shop.name)
+    # Attachments without a file, posts that do not open or other numbers of rows would have failed it.
+    assert shop.metric("drill-run", "dockpress_drill_success") == 1
+    assert 0 < shop.metric("drill", "dockpress_drill_recovery_seconds") < 300
+    assert json.loads(shop.on_host(f"cat {SETS}/{shop.name}/{taken}/proof.json"))["attachments"] >= 12
+    assert shop.state() == before
+    assert "drill" not in shop.on_host(
+        "docker ps -a --format '{{.Names}}'; docker network ls; docker volume ls; ls /srv/dockpress"
+    )
+
+
+def test_restore_on_another_host_under_another_domain(shop, second):
+    taken = backup(shop)
+    restore(second, "-e", f"restore_source={shop.name}", "-e", f"restore_set={taken}")
+    second.assert_whole()
+    assert "The shop" in second.get()[1]
+    look = r"""global $wpdb; echo json_encode([
+        'posts' => (int) $wpdb->get_var("SELECT COUNT(*) FROM {$wpdb->posts}"),
+        'users' => array_map(fn($u) => [$u->user_login, $u->user_pass], get_users()),
+        'settings' => base64_encode(serialize(get_option('shop_settings'))),
+        'content' => get_page_by_path('article-7', OBJECT, 'post')->post_content, 'home' => home_url()]);"""
+    ours, theirs = shop.php(look), second.php(look)
+    assert theirs["home"] == second.url
+    for name in ("posts", "users"):
+        assert theirs[name] == ours[name]
+    settings = second.php(
+        "echo json_encode(array_map(fn($v) => is_string($v) ? base64_encode($v) : $v, get_option('shop_settings')));"
+    )
+    assert settings["nested"] == {"n": 1.5, second.url: True}
+    for form in (second.url, second.url.replace("/", "\\/")):
+        assert form in theirs["content"]
+    assert shop.url not in theirs["content"].replace("\\/", "/")
+    uploads = "cd {0}/web/wp-content/uploads && find . -type f -print0 | sort -z | xargs -0 sha256sum"
+    assert second.on_host(uploads.format(second.directory)) == shop.on_host(uploads.format(shop.directory))
+    assert second.sql("SELECT COUNT(*) FROM wp_titles;") == shop.sql("SELECT COUNT(*) FROM wp_titles;")
+    # The trigger works there, for the site's own account.
+    second.wp("post", "create", "--post_title=Triggered")
+    assert second.sql("SELECT COUNT(*) FROM wp_audit WHERE what = 'Triggered';") == "1"
+
+
+# Damages a copy of a good set, whose manifest then says what the damaged part is, where that is what a forger or a bug would do.
+DAMAGE = {
+    "flipped byte": "printf '\\377' | dd of=db.sql.zst bs=1 seek=5000 conv=notrunc status=none",
+    "truncated dump": "zstd -dc db.sql.zst | head -c -3000 | zstd -q >x && mv x db.sql.zst && resum db.sql.zst",
+    "missing upload": (
+        "mkdir x && zstd -dc files.tar.zst | tar -x -C x && rm x/wp-content/uploads/*/*/'picture 3.bin' && "
+        "tar -C x -c . | zstd -q >files.tar.zst && rm -r x && resum files.tar.zst"
+    ),
+    "manifest of another site": 'sed -i \'s/"site": "shop.test"/"site": "other.test"/\' manifest.json',
+}
+RESUM = """
+import hashlib, json, pathlib, sys
+part = pathlib.Path(sys.argv[1]); path = pathlib.Path("manifest.json"); manifest = json.loads(path.read_text())
+manifest["parts"][part.name] |= {"sha256": hashlib.sha256(part.read_bytes()).hexdigest(), "bytes": part.stat().st_size}
+path.write_text(json.dumps(manifest))
+"""
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_set_is_refused_before_anything_is_touched(shop, good_set, kind):
+    bad = "20300101T000000Z"
+    folder = f"{SETS}/{shop.name}/{bad}"
+    shop.on_host(
+        f"set -e; rm -rf {folder}; cp -a {SETS}/{shop.name}/{good_set} {folder}; cd {folder}; "
+        f"sed -i s/{good_set}/{bad}/ manifest.json; rm -f db.sql.zst.sha256 proof.json; "
+        f"resum() {{ python3 -c {shlex.quote(RESUM)} $1; }}; {DAMAGE[kind]}"
+    )
+    try:
+        before = shop.state()
+        failed = restore(shop, "-e", f"restore_set={bad}", check=False)
+        assert failed.returncode != 0
+        assert bad in failed.stdout
+        assert shop.state() == before
+        shop.assert_whole()
+        if kind in ("missing upload", "truncated dump") or LONG:
+            last = shop.metric("drill", "dockpress_drill_last_success_timestamp_seconds")
+            assert play("drill", "--limit", shop.name, "-e", f"drill_set={bad}", check=False).returncode != 0
+            assert shop.metric("drill-run", "dockpress_drill_success") == 0
+            assert shop.metric("drill", "dockpress_drill_last_success_timestamp_seconds") == last
+            assert "drill" not in shop.on_host("docker ps -a --format '{{.Names}}'")
+    finally:
+        shop.on_host(f"rm -rf {folder}")
+
+
+def kill_holder(site, when):
+    """kill -9 whoever holds the site's lock, as soon as a shell condition on the host is true."""
+    script = f"""
+    for try in $(seq 1 1500); do
+        pid=$(sed -nE 's/.*"pid": ([0-9]+).*/\\1/p' /run/lock/dockpress/{site.name}.lock 2>/dev/null)
+        if [ -n "$pid" ] && {{ {when}; }}; then kill -9 $pid && echo killed; exit; fi
+        sleep 0.02
+    done"""
+    assert site.on_host(script) == "killed"
+
+
+PHASE = '{ [ -e SETS/NAME/.restore.json ] && grep -q \'"phase": "%s"\' SETS/NAME/.restore.json; }'
+
+
+@pytest.mark.parametrize("phase", ["dump", *(["files"] if LONG else [])])
+def test_kill_in_a_backup(shop, good_set, phase):
+    before, sets = shop.state(), shop.sets()
+    seen = {"dump": "ls SETS/NAME/.partial-*/db.sql.zst*", "files": "ls SETS/NAME/.partial-*/files.tar.zst"}[phase]
+    running = start("backup", "--limit", shop.name)
+    kill_holder(shop, seen.replace("SETS", SETS).replace("NAME", shop.name) + " >/dev/null 2>&1")
+    assert running.wait() != 0
+    assert shop.sets() == sets
+    assert shop.state() == before
+    assert shop.on_host("pgrep -x mariadb-dump || true") == "" or time.sleep(2) is None
+    backup(shop)
+    assert len(shop.sets()) == len(sets) + 1
+    shop.assert_whole()
+
+
+@pytest.mark.parametrize("phase", ["import", "swap", *(["unpack", "safety"] if LONG else [])])
+def test_kill_in_a_restore(shop, good_set, phase):
+    shop.wp("option", "update", "blogdescription", f"before {phase}")
+    shop.php("$d = wp_upload_dir(); file_put_contents($d['basedir'] . '/later.txt', 'later'); echo 'true';")
+    before = shop.state()
+    database = f"docker exec {shop.stack}-database-1 ls /var/lib/mysql/"
+    seen = {
+        "unpack": f"[ -d {shop.directory}/.restore/staged/wp-content ]",
+        "safety": f"ls -d {SETS}/{shop.name}/.partial-*",
+        "import": f"{database} | grep -q _dp_new",
+        "swap": PHASE % "swapping",
+    }[phase]
+    holding = None
+    if phase == "swap":
+        # Somebody reads a table of the site: the exchange has to wait, and is killed there.
+        holding = threading.Thread(
+            target=lambda: shop.sql("START TRANSACTION; SELECT COUNT(*) FROM wp_options; SELECT SLEEP(25);")
+        )
+        holding.start()
+    running = start("restore", "--limit", shop.name, "-e", "restore_confirm=true", "-e", f"restore_set={good_set}")
+    kill_holder(shop, f"{seen} >/dev/null 2>&1".replace("SETS", SETS).replace("NAME", shop.name))
+    output = running.communicate()[0]
+    assert running.returncode != 0, output
+    if holding:
+        holding.join()
+    # The next run of anything that takes the lock brings it back ...
+    backup(shop)
+    assert shop.state() == before
+    shop.assert_whole()
+    assert shop.get()[0] == 200
+    # ... and a second restore does what the first was to do.
+    restore(shop, "-e", f"restore_set={good_set}")
+    assert "later.txt" not in shop.state().files
+    assert shop.wp("option", "get", "blogdescription") != f"before {phase}"
+    shop.assert_whole()
+
+
+def test_what_fails_after_the_swap_is_undone(shop, good_set):
+    before = shop.state()
+    # Nobody listens there, so the page cannot be seen after the exchange.
+    arguments = {
+        "site": shop.name, "directory": shop.directory, "container": f"{shop.stack}-cron-1", "fpm_container": f"{shop.stack}-wordpress-1",
+        "database_container": f"{shop.stack}-database-1", "confirm": True, "safety": False, "set": good_set, "address": "http://web:9",
+    }  # fmt: skip
+    failed = run(
+        ansible("ansible", shop.name, "-m", "dockpress.hosting.wp_restore", "-a", json.dumps(arguments)), check=False
+    )
+    assert failed.returncode != 0
+    assert "the site is as it was" in re.sub(r"\s+", " ", failed.stdout)
+    assert shop.state() == before
+    shop.assert_whole()
+
+
+def test_a_full_disk_is_told_and_makes_no_set(shop, good_set):
+    small = "/var/backups/small"
+    shop.on_host(f"mkdir -p {small} && mount -t tmpfs -o size=20m none {small} && mkdir -p {small}/{shop.name}")
+    last = shop.metric("backup", "dockpress_backup_last_success_timestamp_seconds")
+    try:
+        shop.on_host(
+            f"cp -a {SETS}/{shop.name}/{good_set} {small}/{shop.name}/20200101T000000Z; head -c 15M /dev/urandom >{small}/rest; true",
+            check=False,
+        )
+        older = shop.on_host(f"find {small}/{shop.name} -type f | sort | xargs -r sha256sum")
+        failed = play("backup", "--limit", shop.name, "-e", f"backup_root={small}", check=False)
+        assert failed.returncode != 0
+        assert "No space left on device" in failed.stdout
+        assert shop.on_host(f"find {small}/{shop.name} -type f | sort | xargs -r sha256sum") == older
+        assert shop.on_host(f"ls -A {small}/{shop.name}") == "20200101T000000Z"
+        assert shop.metric("backup-run", "dockpress_backup_last_run_success") == 0
+        assert shop.metric("backup", "dockpress_backup_last_success_timestamp_seconds") == last
+    finally:
+        shop.on_host(f"umount {small}; rmdir {small}")
+
+
+def test_two_backups_and_a_restore_at_once(shop, good_set):
+    sets = len(shop.sets())
+    running = [
+        start("backup", "--limit", shop.name),
+        start("backup", "--limit", shop.name),
+        start("restore", "--limit", shop.name, "-e", "restore_confirm=true", "-e", f"restore_set={good_set}"),
+    ]
+    for one in running:
+        output = one.communicate()[0]
+        assert one.returncode == 0, output
+    # Two backups and the safety set.
+    assert len(shop.sets()) == sets + 3
+    shop.assert_whole()
+    # Who does not wait long enough is told whom it waited for.
+    held = f"flock /run/lock/dockpress/{shop.name}.lock sleep 12"
+    holder = threading.Thread(target=lambda: shop.on_host(held))
+    holder.start()
+    failed = play("backup", "--limit", shop.name, "-e", "backup_lock_timeout=1", check=False)
+    assert failed.returncode != 0
+    assert f"{shop.name}.lock is held by" in re.sub(r"\s+", " ", failed.stdout)
+    holder.join()
+
+
+def test_prune(shop):
+    listed = play(
+        "prune", "--limit", shop.name, "--check", "-e", json.dumps({"backup_keep": {"daily": 1, "keep_min": 2}})
+    )
+    before = shop.sets()
+    play("prune", "--limit", shop.name, "-e", json.dumps({"backup_keep": {"daily": 1, "keep_min": 2}}))
+    after = shop.sets()
+    proven = [name for name in before if shop.on_host(f"ls {SETS}/{shop.name}/{name}/proof.json", check=False)]
+    assert after == sorted({*before[-2:], *proven[-1:]})
+    for name in set(before) - set(after):
+        assert name in listed.stdout
+    again = play("prune", "--limit", shop.name, "-e", json.dumps({"backup_keep": {"daily": 1, "keep_min": 2}}))
+    assert "changed=0" in again.stdout
+
+
+def test_copies_off_the_host(shop, second):
+    image = shop.on_host("docker images --format '{{.Repository}}:{{.Tag}}' | grep rclone || true")
+    registry = "registry.sandbox.test:5000/rclone/rclone:1.60.1"
+    shop.on_host(
+        f"docker rm -f rest 2>/dev/null; docker run -d --name rest -p 10.0.0.1:8000:8000 {image or registry} true 2>/dev/null; docker rm -f rest >/dev/null; "
+        f"mkdir -p /srv/rest; docker run -d --name rest --network host -v /srv/rest:/data {registry} "
+        "serve restic --append-only --addr :8000 --user shop --pass 'p w' /data >/dev/null"
+    )
+    address = shop.on_host("ip -4 -o addr show eth1 | awk '{print $4}' | cut -d/ -f1")
+    repositories = [
+        {
+            "name": "offsite",
+            "repository": f"rest:http://{address}:8000/",
+            "password": "very secret $x",
+            "environment": {"RESTIC_REST_USERNAME": "shop", "RESTIC_REST_PASSWORD": "p w"},
+            "network": "host",
+        }
+    ]
+    extra = ["-e", json.dumps({"backup_repositories": repositories})]
+    said = play("backup", "--limit", shop.name, "-v", *extra)
+    assert "very secret" not in said.stdout
+    taken = shop.sets()[-1]
+    restic = (
+        "docker run --rm --network host -v /etc/dockpress/restic/shop-test/offsite:/r:ro --entrypoint sh registry.sandbox.test:5000/restic/restic:0.18.0 "
+        "-c 'set -a; . /r/environment; restic --password-file /r/password --repository-file /r/repository {}' 2>&1"
+    )
+    # What may append may not remove.
+    assert "403" in shop.on_host(restic.format("forget --keep-last 1 --unsafe-allow-remove-all latest"), check=False)
+    assert taken in shop.on_host(restic.format("snapshots"))
+    shop.on_host(restic.format("check --read-data"))
+    # From there onto a host that has no set of it.
+    shop.on_host(f"rm -rf {SETS}/{shop.name}/{taken}")
+    restore(shop, *extra, "-e", "restore_repository=offsite", "-e", f"restore_set={taken}")
+    assert taken in shop.sets()
+    shop.on_host("docker rm -f rest; rm -rf /srv/rest")
+
+
+INVENTORY = """
+second.test:
+  ansible_connection: local
+  ansible_python_interpreter: /usr/bin/python3
+  wordpress_docker_host: control
+  wordpress_db_password: "{{ lookup('ansible.builtin.unvault', '/srv/ansible/secret') }}"
+"""
+
+
+def test_the_timer_fires_and_a_failure_is_told(second):
+    sets = second.sets()
+    second.on_host(
+        "mkdir -p /srv/ansible && cd /srv/ansible && rm -f secret pw /var/tmp/told && echo hidden >secret && printf 'pass $w\"%d' >pw && "
+        "ansible-vault encrypt --vault-password-file pw secret && rm pw && chmod 0644 secret && cat >hosts.yml",
+        data="all: {children: {wordpress: {hosts: {second.test: {ansible_connection: local, ansible_python_interpreter: /usr/bin/python3,"
+        " images_registry: 'registry.sandbox.test:5000', proof: \"{{ lookup('ansible.builtin.unvault', '/srv/ansible/secret') }}\"}}}}}\n",
+    )
+    second.on_host(
+        "cat >/srv/ansible/proof.yml",
+        data="- hosts: second.test\n  gather_facts: false\n  tasks:\n"
+        "    - ansible.builtin.assert: {that: proof | trim == 'hidden'}\n    - ansible.builtin.fail: {msg: on purpose}\n",
+    )
+    jobs = [
+        {"name": "backup", "playbook": "dockpress.hosting.backup", "calendar": "*:*:0/20", "limit": "second.test"},
+        {"name": "failing", "playbook": "proof.yml", "calendar": "*:*:0/20"},
+    ]
+    variables = {
+        "scheduler_local": True,
+        "scheduler_inventory": ["hosts.yml"],
+        "scheduler_vault_password": 'pass $w"%d',
+        "scheduler_randomized_delay": "0",
+        "scheduler_notify_command": ["/bin/sh", "-c", 'echo "$1" >>/var/tmp/told', "sh"],
+        "scheduler_jobs": jobs,
+    }
+    try:
+        play("scheduler", "-e", json.dumps(variables))
+        assert "changed=0" in play("scheduler", "-e", json.dumps(variables)).stdout
+        timers = second.on_host("systemctl list-timers --no-pager")
+        assert "dockpress-job-backup.timer" in timers
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and not (
+            len(second.sets()) > len(sets)
+            and "dockpress-job-failing" in second.on_host("cat /var/tmp/told", check=False)
+        ):
+            time.sleep(2)
+        log = second.on_host("journalctl -u 'dockpress-job-*' --no-pager | tail -60")
+        assert len(second.sets()) > len(sets), log
+        assert "dockpress-job-failing.service" in second.on_host("cat /var/tmp/told"), log
+        assert "on purpose" in log
+        assert "dockpress-job-backup" not in second.on_host("cat /var/tmp/told"), log
+    finally:
+        play("scheduler", "-e", json.dumps({"scheduler_jobs": []}))
+
+
+def test_a_move_loses_nothing(shop, second):
+    """Last: afterwards the shop is on the other host."""
+    there = type(shop)(shop.name, "web2", shop.port)
+    accepted, stop = [], threading.Event()
+
+    def write():
+        number = 0
+        while not stop.is_set():
+            number += 1
+            code = f"$id = wp_insert_post(['post_title' => 'Moving {number}', 'post_status' => 'publish']); echo json_encode($id > 0);"
+            try:
+                if shop.php(code) is True:
+                    accepted.append(f"Moving {number}")
+            except Exception:  # noqa: BLE001 - refused, or the containers are stopped
+                time.sleep(0.2)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    time.sleep(2)
+    with Requests(shop) as requests:
+        done = play("move", "--limit", shop.name, "-e", "move_to=web2")
+        ended = time.time()
+    stop.set()
+    writer.join()
+    seconds = float(re.search(r"took no writes for ([0-9.]+) s", re.sub(r"\s+", " ", done.stdout))[1])
+    # Pages were served until the old containers stopped, which is after the new ones were seen to be healthy.
+    early = [one for one in requests.bad if one[0] < ended - 20]
+    print(
+        f"read-only for {seconds} s, {requests.good} pages, {len(early)} failed before the cut-over, {len(accepted)} writes accepted"
+    )
+    assert early == []
+    assert seconds < 120
+    assert re.search(r"wordpress_docker_host: web2", done.stdout)
+    titles = there.sql("SELECT post_title FROM wp_posts;").splitlines()
+    assert accepted
+    assert set(accepted) <= set(titles)
+    assert "Article 30" in there.on_host(f"curl -s -H 'Host: {shop.name}:{shop.port}' http://127.0.0.1:{shop.port}/")
+    assert shop.on_host("docker ps --format '{{.Names}}'") == ""
+    assert f"{shop.stack}-web-1" in shop.on_host("docker ps -a --format '{{.Names}}'")
