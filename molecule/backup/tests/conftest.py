@@ -69,7 +69,10 @@ class Site:
         )
 
     def sql(self, statements, database="wordpress", check=True):
-        client = f"docker exec -i {self.stack}-database-1 sh -c 'MYSQL_PWD=$(cat /run/secrets/db_root_password) mariadb -uroot -N --default-character-set=utf8mb4 {database}'"
+        client = f"mariadb -uroot -N --default-character-set=utf8mb4 {database}"
+        client = (
+            f"docker exec -i {self.stack}-database-1 sh -c 'MYSQL_PWD=$(cat /run/secrets/db_root_password) {client}'"
+        )
         return self.on_host(client, check, statements)
 
     def sets(self):
