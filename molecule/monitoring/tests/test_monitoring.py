@@ -344,7 +344,7 @@ def test_promtool_of_the_image_tests_the_rules(tmp_path):
     try:
         subprocess.run(["docker", "cp", f"{made}:/usr/bin/promtool", str(binary)], check=True, capture_output=True)
     finally:
-        subprocess.run(["docker", "rm", made], check=True, capture_output=True)
+        subprocess.run(["docker", "rm", "--volumes", made], check=True, capture_output=True)
     done = subprocess.run(
         ["pytest", "-q", "-p", "no:cacheprovider", "tests/unit/roles/monitoring"],
         cwd=ROOT, env=os.environ | {"PROMTOOL": str(binary)}, capture_output=True, text=True, check=False,
