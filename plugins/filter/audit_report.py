@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -43,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(well), C(problems) as sentences, C(time), C(hosts) with all that was seen.
+  description: C(well), C(problems) as sentences, C(time), C(hosts) with all that was seen, C(sites) with those that have drifted.
   type: dict
 """
 
@@ -58,47 +59,54 @@ SECTIONS = {
 FULL = 90
 
 
-def judged(name: str, seen: Mapping | None, drift: Mapping) -> dict:
-    """One host: its problems as sentences, and the figures that the report shows."""
-    if seen is None:
-        return {
-            "name": name,
-            "reached": False,
-            "problems": [f"{name} could not be reached, or could not be looked at."],
-        }
-    drifted = dict(drift.get(name, {}))
-    failed = [control for control in seen["controls"] if control["result"] == "fail"]
-    problems = [f"{name}: CIS {control['id']} {control['title']}: {control['detail']}" for control in failed]
-    problems += [
-        f"{name}: {one['exe'] or one['name'] or one['unit']} does not belong on a Docker host: {one['why']}"
-        for one in seen["violations"]
+def by_number(name: str) -> list[str | int]:
+    """A key to sort by: web2 before web10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def drifted(found: Mapping) -> list[str]:
+    """What a check run would change on one host or site, as sentences."""
+    return [f"a run would change: {task}" for task in found.get("changed", [])] + [
+        f"a check run fails at: {task}" for task in [*found.get("failed", []), *found.get("unreachable", [])]
     ]
-    problems += [f"{name}: nobody declared the container {container}" for container in seen["undeclared"]]
-    problems += [f"{name}: a run would change: {task}" for task in drifted.get("changed", [])]
-    problems += [
-        f"{name}: a check run fails at: {task}" for task in drifted.get("failed", []) + drifted.get("unreachable", [])
-    ]
-    if seen["firewall"] == "not in force":
-        problems.append(f"{name}: the firewall's rules are not in force")
+
+
+def disks_of(rows: list[list[str]]) -> list[dict]:
+    """Disks out of the lines of C(df); two mount points of the same size and room are one disk."""
     disks: list[dict] = []
-    for target, size, free, percent in seen["disks"]:
+    for target, size, free, percent in rows:
         same = next((disk for disk in disks if (disk["bytes"], disk["free"]) == (int(size), int(free))), None)
         if same:
             same["paths"].append(target)
         else:
             disks.append({"paths": [target], "bytes": int(size), "free": int(free), "used": int(percent.rstrip("%"))})
-    problems += [f"{name}: {disk['paths'][0]} is {disk['used']} % full" for disk in disks if disk["used"] >= FULL]
-    sections = [
-        {
-            "number": number,
-            "title": title,
-            "controls": [control for control in seen["controls"] if control["id"].split(".")[0] == number],
-            "counts": dict(
-                Counter(control["result"] for control in seen["controls"] if control["id"].split(".")[0] == number)
-            ),
-        }
-        for number, title in SECTIONS.items()
+    return disks
+
+
+def judged(name: str, seen: Mapping | None, drift: Mapping) -> dict:
+    """One host: its problems as sentences, and the figures that the report shows."""
+    if seen is None:
+        return {"name": name, "reached": False, "problems": ["could not be reached, or could not be looked at"]}
+    disks = disks_of(seen["disks"])
+    problems = [
+        f"CIS {control['id']} {control['title']}: {control['detail']}"
+        for control in seen["controls"]
+        if control["result"] == "fail"
     ]
+    problems += [
+        f"{one['exe'] or one['name'] or one['unit']} does not belong on a Docker host: {one['why']}"
+        for one in seen["violations"]
+    ]
+    problems += [f"nobody declared the container {container}" for container in seen["undeclared"]]
+    problems += drifted(drift)
+    if seen["firewall"] == "not in force":
+        problems.append("the firewall's rules are not in force")
+    problems += [f"{disk['paths'][0]} is {disk['used']} % full" for disk in disks if disk["used"] >= FULL]
+    sections = []
+    for number, title in SECTIONS.items():
+        controls = [control for control in seen["controls"] if control["id"].split(".")[0] == number]
+        counts = dict(Counter(control["result"] for control in controls))
+        sections.append({"number": number, "title": title, "controls": controls, "counts": counts})
     return {
         **{key: value for key, value in seen.items() if key != "controls"},
         "name": name,
@@ -106,7 +114,7 @@ def judged(name: str, seen: Mapping | None, drift: Mapping) -> dict:
         "problems": problems,
         "counts": dict(Counter(control["result"] for control in seen["controls"])),
         "sections": sections,
-        "drift": drifted,
+        "drift": drifted(drift),
         "disks": disks,
     }
 
@@ -114,21 +122,16 @@ def judged(name: str, seen: Mapping | None, drift: Mapping) -> dict:
 def audit_report(hostvars: Mapping, groups: Mapping, drift: Mapping | None = None, now: str = "") -> dict:
     """See DOCUMENTATION."""
     changes = drift or {}
-    names = sorted(groups.get("docker_hosts", []))
-    hosts = [judged(name, hostvars[name].get("docker_host_audit"), changes) for name in names]
+    names = sorted(groups.get("docker_hosts", []), key=by_number)
+    hosts = [judged(name, hostvars[name].get("docker_host_audit"), changes.get(name, {})) for name in names]
     # Sites are inventory hosts of their own, and so their drift is.
-    others = {
-        name: found
-        for name, found in changes.items()
-        if name not in names and name != "localhost" and any(found.values())
-    }
-    problems = [problem for host in hosts for problem in host["problems"]]
-    for name, found in sorted(others.items()):
-        problems += [f"{name}: a run would change: {task}" for task in found.get("changed", [])]
-        problems += [
-            f"{name}: a check run fails at: {task}" for task in found.get("failed", []) + found.get("unreachable", [])
-        ]
-    return {"well": not problems and bool(hosts), "problems": problems, "time": now, "hosts": hosts, "drift": others}
+    sites = [
+        {"name": name, "problems": drifted(changes[name])}
+        for name in sorted(changes, key=by_number)
+        if name not in names and name != "localhost" and drifted(changes[name])
+    ]
+    problems = [f"{one['name']}: {problem}" for one in hosts + sites for problem in one["problems"]]
+    return {"well": not problems and bool(hosts), "problems": problems, "time": now, "hosts": hosts, "sites": sites}
 
 
 class FilterModule:

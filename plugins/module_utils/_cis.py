@@ -287,10 +287,10 @@ FILES: list[tuple[int, str, Callable[[Facts], list[str]], str, str]] = [
     (1, "docker.service", fixed(*unit_paths("docker.service")), "root:root", "0644"),
     (3, "docker.socket", fixed(*unit_paths("docker.socket")), "root:root", "0644"),
     (5, "/etc/docker", fixed("/etc/docker"), "root:root", "0755"),
-    (7, "Registry certificates", certificates, "root:root", "0444"),
-    (9, "TLS CA certificate", named_by("tlscacert"), "root:root", "0444"),
-    (11, "Server certificate", named_by("tlscert"), "root:root", "0444"),
-    (13, "Server certificate key", named_by("tlskey"), "root:root", "0400"),
+    (7, "registry certificates", certificates, "root:root", "0444"),
+    (9, "the TLS authority's certificate", named_by("tlscacert"), "root:root", "0444"),
+    (11, "the server's certificate", named_by("tlscert"), "root:root", "0444"),
+    (13, "the server certificate's key", named_by("tlskey"), "root:root", "0400"),
     (15, "docker.sock", fixed(*SOCKETS["docker"]), "root:docker", "0660"),
     (17, "daemon.json", fixed("/etc/docker/daemon.json"), "root:root", "0644"),
     (19, "/etc/default/docker", fixed("/etc/default/docker"), "root:root", "0644"),
@@ -298,8 +298,8 @@ FILES: list[tuple[int, str, Callable[[Facts], list[str]], str, str]] = [
     (23, "containerd.sock", fixed(*SOCKETS["containerd"]), "root:root", "0660"),
 ]
 for _number, _what, _where, _owner, _most in FILES:
-    CHECKS[f"3.{_number}"] = (f"{_what} belongs to {_owner}", owner_check(_where, _owner))
-    CHECKS[f"3.{_number + 1}"] = (f"{_what} has mode {_most} or less", mode_check(_where, _most))
+    CHECKS[f"3.{_number}"] = (f"Owner of {_what}: {_owner}", owner_check(_where, _owner))
+    CHECKS[f"3.{_number + 1}"] = (f"Mode of {_what}: {_most} or less", mode_check(_where, _most))
 
 
 # 4 Images, 5 containers

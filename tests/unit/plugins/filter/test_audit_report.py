@@ -64,3 +64,13 @@ def test_a_host_that_could_not_be_looked_at_is_not_well():
 
 def test_no_hosts_are_no_good_report():
     assert audit_report({}, {}, drift={})["well"] is False
+
+
+def test_hosts_stand_in_the_order_in_which_people_count_and_sites_after_them():
+    names = ["web10", "web2", "web1"]
+    hostvars = {name: {"docker_host_audit": SEEN} for name in names}
+    drift = {"blog": {"changed": ["title"]}, "localhost": {"changed": ["x"]}, "quiet": {"changed": []}}
+    result = audit_report(hostvars, {"docker_hosts": names}, drift=drift)
+    assert [host["name"] for host in result["hosts"]] == ["web1", "web2", "web10"]
+    assert result["sites"] == [{"name": "blog", "problems": ["a run would change: title"]}]
+    assert result["problems"] == ["blog: a run would change: title"]
