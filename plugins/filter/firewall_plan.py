@@ -16,8 +16,9 @@ short_description: What may be reached on a Docker host, and through which inter
 version_added: 0.1.0
 author: The dockpress engineers (@dockpress)
 description:
-  - Joins what the operator allows with the ports that the host's sites publish and with SSH, and gives every entry its interfaces.
-  - A site that is published on an address of the private interface is reachable there, one that is published on loopback nowhere, every other
+  - Joins what the operator allows with the ports that the host's sites and the collection's own stacks publish and with SSH, and gives
+    every entry its interfaces.
+  - What is published on an address of the private interface is reachable there, one that is published on loopback nowhere, every other
     one on the external interfaces.
 options:
   _input:
@@ -32,6 +33,11 @@ options:
     required: true
   sites:
     description: The host's sites, of the filter P(dockpress.hosting.sites#filter).
+    type: list
+    elements: dict
+    default: []
+  stacks:
+    description: What else is published, of the filter P(dockpress.hosting.monitoring_ports#filter).
     type: list
     elements: dict
     default: []
@@ -95,6 +101,7 @@ def firewall_plan(
     links: list[dict],
     *,
     sites: list[dict] | None = None,
+    stacks: list[dict] | None = None,
     ssh_ports: list[int] | None = None,
     ssh_sources: list[str] | None = None,
     external: list[str] | None = None,
@@ -141,12 +148,17 @@ def firewall_plan(
             {key: value for key, value in entry.items() if key not in ("interface", "comment")}
             | {"name": name, "interfaces": checked["interfaces"] or outside}
         )
-    for site in sites or []:
-        address = site["bind_address"]
+    published = [
+        {"name": f"wordpress_port of {site['site']}", "port": site["port"], "bind_address": site["bind_address"]}
+        for site in sites or []
+    ]
+    for each in published + list(stacks or []):
+        address = each["bind_address"]
         if address.startswith("127.") or address == "::1":
             continue
         where = [private] if private and holder.get(address) == private else outside
-        plan.append({"name": f"wordpress_port of {site['site']}", "port": site["port"], "interfaces": where})
+        entry = {"name": each["name"], "port": each["port"], "interfaces": where}
+        plan.append(entry | ({"source": each["source"]} if "source" in each else {}))
     return {"allow": plan, "external": outside, "private": private}
 
 

@@ -55,11 +55,21 @@ def chart(title: str, unit: str, *targets, description: str = "", width: int = 1
     return fill(panel, title, list(targets), description=description, width=width, height=8, unit=unit)
 
 
+def words(good: str, bad: str) -> list:
+    """Value mappings of what is 1 when all is well and 0 otherwise."""
+    said = {
+        "1": models.ValueMappingResult(text=good, color="green"),
+        "0": models.ValueMappingResult(text=bad, color="red"),
+    }
+    return [models.ValueMap(options=said)]
+
+
 def number(
     title: str,
     unit: str,
     query,
     *,
+    mappings: list | None = None,
     bad_above: float | None = None,
     bad_below: float | None = None,
     description: str = "",
@@ -71,13 +81,21 @@ def number(
     if bad_below is not None:
         steps = [models.Threshold(value=None, color="red"), models.Threshold(value=bad_below, color="green")]
     thresholds = dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
-    panel = stat.Panel().thresholds(thresholds)
+    panel = stat.Panel().thresholds(thresholds).mappings(mappings or [])
     return fill(panel, title, [query], description=description, width=4, height=4, unit=unit)
 
 
-def rows(title: str, unit: str, query, *, description: str = "", width: int = 24):
+def rows(title: str, unit: str, query, *, mappings: list | None = None, description: str = "", width: int = 24):
     """A table with a line a series."""
-    return fill(table.Panel(), title, [query], description=description, width=width, height=8, unit=unit)
+    return fill(
+        table.Panel().mappings(mappings or []),
+        title,
+        [query],
+        description=description,
+        width=width,
+        height=8,
+        unit=unit,
+    )
 
 
 def variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
@@ -124,6 +142,8 @@ def board(uid: str, title: str, variables: list, panels: list) -> dict:
         for key in ("options", "transformations"):
             if not panel.get(key):
                 panel.pop(key, None)
+        if not panel["fieldConfig"]["defaults"].get("mappings"):
+            panel["fieldConfig"]["defaults"].pop("mappings", None)
     for each in content["templating"]["list"]:
         for key in ("id", "allowCustomValue", "hide"):
             each.pop(key, None)
@@ -233,7 +253,7 @@ def docker_monitoring() -> dict:
                 description="Docker cannot tell it by container on every kernel, so it is shown by host.",
             ),
             rows(
-                "Running since",
+                "Running for",
                 "s",
                 target(
                     f"time() - max by (host, stack, service, name) (container_start_time_seconds{{{named}}})",
@@ -271,7 +291,9 @@ def fleet() -> dict:
                 bad_above=1,
             ),
             number("Targets down", "short", target(f"count(up{{{ON_HOST}}} == 0) or vector(0)", "down"), bad_above=1),
-            number("Oldest backup", "s", target("max(site:backup_age:seconds)", "oldest"), bad_above=129600),
+            number(
+                "Oldest backup", "s", target(f"max(site:backup_age:seconds{{{ON_HOST}}})", "oldest"), bad_above=129600
+            ),
             chart("CPU busy", "percentunit", target(f"host:cpu_busy:ratio{{{ON_HOST}}}", "{{host}}")),
             chart("Memory available", "percentunit", target(f"host:memory_available:ratio{{{ON_HOST}}}", "{{host}}")),
             chart(
@@ -308,9 +330,16 @@ def fleet() -> dict:
                 "Sites",
                 "none",
                 target(f'max by (host, env, site) (probe_success{{job="site",{ON_HOST}}})', "", as_table=True),
+                mappings=words("answers", "down"),
                 width=12,
             ),
-            rows("Targets", "none", target(f"min by (host, job, site) (up{{{ON_HOST}}})", "", as_table=True), width=12),
+            rows(
+                "Targets",
+                "none",
+                target(f"min by (host, job, site) (up{{{ON_HOST}}})", "", as_table=True),
+                mappings=words("up", "down"),
+                width=12,
+            ),
         ],
     )
 
@@ -321,7 +350,12 @@ def wordpress_site() -> dict:
         "WordPress site",
         [HOST, SITE],
         [
-            number("Answers", "none", target(f'min(probe_success{{job="site",{ON_SITE}}})', "answers"), bad_below=1),
+            number(
+                "Answers",
+                "none",
+                target(f'min(probe_success{{job="site",{ON_SITE}}})', "answers"),
+                mappings=words("yes", "no"),
+            ),
             number(
                 "Availability",
                 "percentunit",
@@ -331,14 +365,12 @@ def wordpress_site() -> dict:
             number(
                 "Latency", "s", target(f'max(probe_duration_seconds{{job="site",{ON_SITE}}})', "slowest"), bad_above=2
             ),
-            number(
-                "Newest backup", "s", target('max(site:backup_age:seconds{site=~"$site"})', "age"), bad_above=129600
-            ),
-            number("Last drill", "s", target('max(site:drill_age:seconds{site=~"$site"})', "age"), bad_above=3024000),
+            number("Newest backup", "s", target(f"max(site:backup_age:seconds{{{ON_SITE}}})", "age"), bad_above=129600),
+            number("Last drill", "s", target(f"max(site:drill_age:seconds{{{ON_SITE}}})", "age"), bad_above=3024000),
             number(
                 "Cron last ran",
                 "s",
-                target(f"max(time() - dockpress_cron_last_tick_timestamp_seconds{{{ON_SITE}}})", "ago"),
+                target(f"max(site:cron_age:seconds{{{ON_SITE}}})", "ago"),
                 bad_above=1800,
             ),
             chart(
@@ -392,7 +424,7 @@ def wordpress_site() -> dict:
                 target(f"mysql_global_status_threads_running{{{ON_SITE}}}", "{{site}} at work"),
             ),
             chart("Open web connections", "short", target(f"nginx_connections_active{{{ON_SITE}}}", "{{site}}")),
-            chart("Backup age", "s", target('site:backup_age:seconds{site=~"$site"}', "{{site}}")),
+            chart("Backup age", "s", target(f"site:backup_age:seconds{{{ON_SITE}}}", "{{site}}")),
         ],
     )
 
@@ -421,8 +453,8 @@ def alerts() -> dict:
                 "Watchdog",
                 "short",
                 target('count(ALERTS{alertname="Watchdog",alertstate="firing"}) or vector(0)', "fires"),
-                bad_below=1,
-                description="Always 1; anything else means that alerting itself is broken.",
+                mappings=words("fires", "silent"),
+                description="Always fires; if it does not, alerting itself is broken.",
             ),
             number(
                 "Alertmanagers",
@@ -434,8 +466,7 @@ def alerts() -> dict:
                 "Configuration",
                 "short",
                 target("min(prometheus_config_last_reload_successful)", "loaded"),
-                bad_below=1,
-                description="1: the last reload went well.",
+                mappings=words("loaded", "refused"),
             ),
             rows(
                 "Firing now",
