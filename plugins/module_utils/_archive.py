@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import typing as t
@@ -22,6 +23,9 @@ _BLOCK = 1 << 20
 _LISTING = ("--verbose", "--verbose", "--full-time", "--numeric-owner", "--quoting-style=escape")
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 _FILE_CHANGED = 1
+
+# Of each path below a folder: mode, owner, group, bytes, and the nanoseconds of its last change, of the last change of its inode, and the inode.
+Tree = dict[str, list[int]]
 
 
 class ArchiveError(Exception):
@@ -55,13 +59,16 @@ def pack(
     directory: str | os.PathLike[str],
     members: t.Sequence[str],
     target: pathlib.Path,
+    *,
     exclude: t.Iterable[str] = (),
     optional: t.Iterable[str] = (),
+    recurse: bool = True,
 ) -> dict[str, t.Any]:
     """Pack ``members`` of ``directory`` into ``target``; returns its ``sha256`` and its contents.
 
-    ``exclude`` are names below ``directory``, without wildcards; ``optional`` members may be missing. A file that changes
-    or goes while it is read is no error: the site is in use. Raises ArchiveError; OSError where the disk is full.
+    ``exclude`` are names below ``directory``, without wildcards; ``optional`` members may be missing. Without ``recurse`` a folder
+    is packed without what is in it. A file that changes or goes while it is read is no error: the site is in use. Raises
+    ArchiveError; OSError where the disk is full.
     """
     root = pathlib.Path(directory)
     members = [*members, *(name for name in optional if os.path.lexists(root / name))]
@@ -69,7 +76,13 @@ def pack(
         index = pathlib.Path(scratch) / "listing"
         command = ["tar", "--create", f"--directory={root}", "--sort=name", "--warning=no-file-changed", *_LISTING]
         command += [f"--index-file={index}", "--anchored", "--no-wildcards", *(f"--exclude={name}" for name in exclude)]
-        with _errors() as said, _running([*command, "--", *members], stderr=said) as tar:
+        if not recurse:
+            command += ["--no-recursion", "--ignore-failed-read"]
+        # There may be more of them than an argument list takes.
+        names = pathlib.Path(scratch) / "names"
+        names.write_bytes(b"".join(os.fsencode(name) + b"\0" for name in members))
+        command += ["--null", "--verbatim-files-from", f"--files-from={names}"]
+        with _errors() as said, _running(command, stderr=said) as tar:
             # --rsyncable: equal stretches of two sets stay equal when compressed, so restic keeps them once.
             with _running(["zstd", "-q", "-T0", "--rsyncable", "-c"], stdin=tar.stdout, stderr=said) as zstd:
                 tar.stdout.close()
@@ -98,6 +111,64 @@ def unpack(archive: pathlib.Path, directory: pathlib.Path) -> Contents:
     return _unpack(archive, command)
 
 
+def look(directory: str | os.PathLike[str], exclude: t.Collection[str] = ()) -> Tree:
+    """All that is below ``directory`` but for ``exclude``, with what tells whether it has changed."""
+    found: Tree = {}
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        with contextlib.suppress(FileNotFoundError), os.scandir(pathlib.Path(directory) / folder) as entries:
+            for entry in entries:
+                path = f"{folder}{entry.name}"
+                if path in exclude:
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+                    times = [status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+                    found[path] = [status.st_mode, status.st_uid, status.st_gid, size, *times]
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{path}/")
+    return found
+
+
+def unpack_onto(
+    archive: pathlib.Path, base: pathlib.Path, directory: pathlib.Path, tree: dict[str, list[int] | None]
+) -> Contents:
+    """Unpack a difference into ``directory``, which takes all else from ``base`` by hard links: no file of ``base`` is written to.
+
+    ``tree`` is what has to be there then; where it says nothing of a path, that is one that changed while it was read.
+    Raises ArchiveError where the result is another, which means that the difference is one to something else.
+    """
+    done = subprocess.run(  # pylint: disable=ansible-bad-function
+        ["cp", "--archive", "--link", "--", f"{base}/.", str(directory)],
+        env=_ENVIRONMENT,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ArchiveError(f"{base} could not be copied: {done.stderr.decode('utf-8', 'replace').strip()[-2000:]}")
+    for path, about in sorted(look(directory).items(), reverse=True):
+        if path not in tree:
+            place = directory / path
+            place.rmdir() if stat.S_ISDIR(about[0]) else place.unlink()
+    held = unpack(archive, directory)
+    found = look(directory)
+    for path, wanted in sorted(tree.items()):
+        if wanted and _lasting(found.get(path)) != _lasting(wanted):
+            raise ArchiveError(f"{archive} is a difference to other files than those in {base}, by {path!r}.")
+    return held
+
+
+def _lasting(about: list[int] | None) -> tuple[int, ...] | None:
+    """What of an entry of a tree is the same in a copy. A folder's time changes with what is in it, and its mode is that of its place."""
+    if about is None:
+        return None
+    if stat.S_ISDIR(about[0]):
+        return (stat.S_IFMT(about[0]),)
+    return (*about[:4], about[4] // 10**9)
+
+
 def _unpack(archive: pathlib.Path, mode: list[str]) -> Contents:
     with tempfile.TemporaryDirectory(prefix="dockpress-") as scratch:
         index = pathlib.Path(scratch) / "listing"
@@ -112,14 +183,14 @@ def _unpack(archive: pathlib.Path, mode: list[str]) -> Contents:
 
 
 def _contents(index: pathlib.Path) -> Contents:
-    """Sorted, because the order of names is no property of the tree; without what tar knows only when it packs."""
+    """Sorted, because the order of names is no property of the tree; without times, which tar tells differently when it packs."""
     unpacked = 0
     lines = []
     for line in index.read_bytes().splitlines():
-        kind, owner, size, day, moment, name = line.split(None, 5)
+        kind, owner, size, _day, _moment, name = line.split(None, 5)
         if kind.startswith(b"-"):
             unpacked += int(size)
-        lines.append(b" ".join((kind, owner, size, day, moment.split(b".")[0], name)))
+        lines.append(b" ".join((kind, owner, size, name)))
     return Contents(len(lines), unpacked, hashlib.sha256(b"\n".join(sorted(lines))).hexdigest())
 
 

@@ -28,6 +28,8 @@ PROOF = "proof.json"
 DATABASE = "db.sql.zst"
 FILES = "files.tar.zst"
 CONFIG = "config.tar.zst"
+# Beside the parts, on the host where the set was taken: what its files were, so that another set can be a difference to it.
+TREE = "tree.json"
 PARTS = (DATABASE, FILES, CONFIG)
 
 STAMP_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -60,6 +62,11 @@ class BackupSet:
     @property
     def bytes(self) -> int:
         return sum(part["bytes"] for part in self.manifest["parts"].values())
+
+    @property
+    def since(self) -> str | None:
+        """The set to which the files of this one are a difference; None for all but the last one of a move."""
+        return self.manifest["parts"][FILES].get("since")
 
     @property
     def proven(self) -> datetime | None:
@@ -249,7 +256,11 @@ def verify(found: BackupSet) -> None:
 
 
 def sets(root: str | os.PathLike[str], site: str) -> list[BackupSet]:
-    """All complete sets of a site, oldest first. What has no readable manifest is left out."""
+    """All complete sets of a site, oldest first. What has no readable manifest, or is a difference only, is left out."""
+    return [one for one in _readable(root, site) if one.since is None]
+
+
+def _readable(root: str | os.PathLike[str], site: str) -> list[BackupSet]:
     folder = site_folder(root, site)
     found = []
     if folder.is_dir():
@@ -263,7 +274,7 @@ def sets(root: str | os.PathLike[str], site: str) -> list[BackupSet]:
 def find(root: str | os.PathLike[str], site: str, wanted: str = "latest") -> BackupSet:
     """The set with a stamp, or the newest one. Raises SetError.
 
-    ``latest`` never means a safety set (taken by a restore of what was there before): ask for that by its stamp.
+    ``latest`` never means a safety set (taken by a restore of what was there before) or a difference: ask for these by their stamp.
     """
     folder = site_folder(root, site)
     if wanted != "latest":
@@ -282,6 +293,13 @@ def partial(root: str | os.PathLike[str], site: str) -> list[pathlib.Path]:
     if not folder.is_dir():
         return []
     return sorted(one for one in folder.iterdir() if one.name.startswith((_PARTIAL, _TRASH)))
+
+
+def drop_differences(root: str | os.PathLike[str], site: str) -> None:
+    """Remove sets that are a difference to another one: a move makes them, and needs them no longer."""
+    for one in _readable(root, site):
+        if one.since is not None:
+            remove(one)
 
 
 def clean(root: str | os.PathLike[str], site: str) -> list[str]:

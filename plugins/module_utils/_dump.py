@@ -727,12 +727,14 @@ class Database:
 
     # -- swapping ----------------------------------------------------------------------------------------------------
 
-    def swap(self, drop_extra=(), scratch=None):
+    def swap(self, drop_extra=(), scratch=None, beside=None):
         """Put the loaded tables in the place of the site's, by one ``RENAME TABLE``; the old ones stay aside.
 
         Triggers, views, routines and events are made again; their definer becomes the site's own account.
 
         :param drop_extra: tables and views of the site that go although the dump has none of that name.
+        :param beside: called right after the ``RENAME TABLE``, for what has to change with the tables. If it raises, the caller
+            undoes the swap.
         :return: names of tables ``replaced``, ``added``, ``removed``.
         """
         scratch = scratch or self.scratch
@@ -740,7 +742,12 @@ class Database:
         script = self._noted(scratch, "_dockpress_objects")
         if script is None:
             raise DumpError("There is no loaded dump to swap in.")
-        return self._exchange(scratch, self.aside, set(drop_extra), script.decode("utf-8", "surrogateescape"))
+        after = script.decode("utf-8", "surrogateescape")
+        return self._exchange(scratch, self.aside, set(drop_extra), after, beside=beside)
+
+    def swapped(self):
+        """Whether a swap has happened that is neither undone nor discarded."""
+        return self._plan(self.aside, "_dockpress_done") is not None
 
     def swap_back(self):
         """Undo :meth:`swap`: the old tables return, those of the dump are dropped."""
@@ -756,7 +763,7 @@ class Database:
 
         :return: whether it had already lost them.
         """
-        swapped = self._plan(self.aside, "_dockpress_done") is not None
+        swapped = self.swapped()
         if swapped:
             self.swap_back()
         else:
@@ -794,8 +801,9 @@ class Database:
             if plan is not None:
                 self._apply(plan["before"])
                 said = "a swap that had not happened yet was undone"
-        if self.aside in left:
-            plan = self._plan(self.aside, "_dockpress_done")
+        # In the scratch schema where the undoing of a swap was killed.
+        for name in left:
+            plan = self._plan(name, "_dockpress_done")
             if plan is not None:
                 self._drop_objects(plan["objects"])
                 self._apply(plan["after"])
@@ -815,7 +823,7 @@ class Database:
         if rows:
             time.sleep(0.5)
 
-    def _exchange(self, source, target, drop, after, undo=None):
+    def _exchange(self, source, target, drop, after, *, undo=None, beside=None):
         live, fresh = self.tables(), self.tables(source)
         live_views, fresh_views = self.views(), self.views(source)
         before = self._objects(self.name)
@@ -847,6 +855,8 @@ class Database:
                 if self._plan(target, "_dockpress_plan") is not None:
                     self._apply(before)
             raise
+        if beside:
+            beside()
         self._apply(after)
         return {key: plan[key] for key in ("replaced", "added", "removed")}
 

@@ -136,6 +136,10 @@ class Repository:
         stamps = {tag: one["id"] for one in found for tag in one["tags"] if tag != _TAG}
         return dict(sorted(stamps.items()))
 
+    def forget(self, identifiers: t.Sequence[str]) -> None:
+        """Remove snapshots and what only they held. Needs the right to delete."""
+        self._must("forget", "--prune", *identifiers)
+
     def fetch(self, root: pathlib.Path, site: str, wanted: str = "latest") -> _backup_set.BackupSet:
         """Bring a set here, unless it is here, and return it. ``latest`` means the newest in the repository."""
         stamps = self.snapshots(site)

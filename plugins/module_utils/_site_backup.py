@@ -144,17 +144,21 @@ class Site:
 
     # A set
 
-    def take_set(self, reason: str = "backup") -> tuple[_backup_set.BackupSet, list[str]]:
+    def take_set(
+        self, reason: str = "backup", track: bool = False, since: str | None = None
+    ) -> tuple[_backup_set.BackupSet, list[str]]:
         """Make a set. The site stays up and writable: the dump is one snapshot, and the files are read after it.
 
+        ``track`` notes beside the set what its files are, so that a later one can hold only what has changed ``since``.
         Returns the set and warnings. Whatever fails raises, and leaves no set.
         """
         started = time.monotonic()
+        _backup_set.drop_differences(self.root, self.name)
         with _backup_set.NewSet(self.root, self.name) as new:
+            if track:
+                _backup_set.write_atomically(new.part(_backup_set.TREE), json.dumps(_archive.look(self.web, NOT_OURS)))
             info = self.database.dump_to(new.part(_backup_set.DATABASE))
-            files = _archive.pack(
-                self.web, ["."], new.part(_backup_set.FILES), exclude=[f"./{name}" for name in NOT_OURS]
-            )
+            files = self._changed_files(new, since) if since else self._all_files(new)
             config = _archive.pack(
                 self.directory, [], new.part(_backup_set.CONFIG), optional=["compose.yaml", "config"]
             )
@@ -188,6 +192,22 @@ class Site:
                 }
             )
         return made, warnings
+
+    def _all_files(self, new: _backup_set.NewSet) -> dict[str, t.Any]:
+        return _archive.pack(self.web, ["."], new.part(_backup_set.FILES), exclude=[f"./{name}" for name in NOT_OURS])
+
+    def _changed_files(self, new: _backup_set.NewSet, since: str) -> dict[str, t.Any]:
+        noted = new.folder / since / _backup_set.TREE
+        try:
+            known = json.loads(noted.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise _backup_set.SetError(f"There can be no difference to set {since}: {error}.") from None
+        now = _archive.look(self.web, NOT_OURS)
+        changed = [path for path, about in now.items() if known.get(path) != about]
+        packed = _archive.pack(self.web, changed, new.part(_backup_set.FILES), recurse=False)
+        after = _archive.look(self.web, NOT_OURS)
+        tree = {path: about if after.get(path) == about else None for path, about in now.items()}
+        return {**packed, "since": since, "tree": tree}
 
     # What an interrupted restore left behind
 
@@ -224,11 +244,7 @@ class Site:
 
     def swap_back(self, steps: list[_tree_swap.Step]) -> None:
         """Bring database and files to what they were before a swap, whether that was done, half done or not begun."""
-        database = self.database
-        if database._plan(database.aside, "_dockpress_done") is not None:
-            database.swap_back()
-        else:
-            database.recover()
+        self.database.abort()
         _tree_swap.back(steps, self.web, self.stage / "staged", self.stage / "saved")
         self.wp.reload_fpm()
 

@@ -83,11 +83,13 @@ def examine(site: Site, found: _backup_set.BackupSet) -> DumpInfo:
         _backup_set.verify(found)
         staged = site.stage / "staged"
         staged.mkdir(parents=True, mode=0o700)
-        difference = _archive.unpack(found.part(_backup_set.FILES), staged).difference(
-            manifest["parts"][_backup_set.FILES]
-        )
-        if difference:
-            raise RestoreError(f"{found.part(_backup_set.FILES)} is not what its manifest says: {difference}.")
+        files, about = found.part(_backup_set.FILES), manifest["parts"][_backup_set.FILES]
+        if found.since is None:
+            held = _archive.unpack(files, staged)
+        else:
+            held = _archive.unpack_onto(files, site.web, staged, about["tree"])
+        if difference := held.difference(about):
+            raise RestoreError(f"{files} is not what its manifest says: {difference}.")
         info = site.database.check(
             found.part(_backup_set.DATABASE), checksum=manifest["parts"][_backup_set.DATABASE]["sha256"]
         )
@@ -141,8 +143,8 @@ def restore(
     swapping = time.monotonic()
     try:
         extra = set(site.database.tables() + site.database.views()) - set(info.tables) - set(info.views)
-        _tree_swap.forward(steps, site.web, staged, saved)
-        site.database.swap(extra)
+        # The tables may have to wait for those who read them, so they go first; the files follow within milliseconds.
+        site.database.swap(extra, beside=lambda: _tree_swap.forward(steps, site.web, staged, saved))
         result["swap_seconds"] = round(time.monotonic() - swapping, 2)
         site.wp.reload_fpm()
         if replace and old_url and old_url.rstrip("/") != target.rstrip("/"):

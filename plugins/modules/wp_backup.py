@@ -26,6 +26,17 @@ options:
         that the set does not hold. Pages are served, what visitors write is refused. With V(false) the site may write again.
       - Without it, that is left as it is. A restart of the database ends it.
     type: bool
+  track:
+    description:
+      - Note beside the set what its files are, so that a later set can be a difference to it.
+    type: bool
+    default: false
+  since:
+    description:
+      - Name of a set that was taken with O(track). The files of the new set are then only those that have changed since, and
+        M(dockpress.hosting.wp_restore) takes the others from the site that it restores, which has to be as that set left it.
+      - Such a set is the last step of a move. It is never V(latest), is not counted, and goes with the next one.
+    type: str
   repositories:
     description:
       - Where to copy the set to, with restic.
@@ -154,7 +165,7 @@ def back_up(module: AnsibleModule) -> dict:
             recovered = site.recover()
             if params["freeze"] is not None:
                 site.freeze(params["freeze"])
-            made, warnings = site.take_set()
+            made, warnings = site.take_set(track=params["track"], since=params["since"])
         seconds = round(time.monotonic() - started, 1)
         for warning in warnings:
             module.warn(warning)
@@ -182,7 +193,11 @@ def back_up(module: AnsibleModule) -> dict:
 def main() -> None:
     module = AnsibleModule(
         argument_spec=site_argument_spec(
-            freeze={"type": "bool"}, repositories=_restic.REPOSITORIES, restic_image=_restic.IMAGE
+            freeze={"type": "bool"},
+            track={"type": "bool", "default": False},
+            since={"type": "str"},
+            repositories=_restic.REPOSITORIES,
+            restic_image=_restic.IMAGE,
         ),
         supports_check_mode=True,
     )

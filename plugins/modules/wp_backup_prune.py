@@ -48,6 +48,36 @@ options:
     description: How many of the newest sets stay whatever the rules say. At least 1.
     type: int
     default: 3
+  repositories:
+    description:
+      - Repositories of restic from which old sets go by the same rules. Their credentials must allow to delete.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the repository in results.
+        type: str
+        required: true
+      directory:
+        description: Folder on the host with the files C(repository) and C(password), as in M(dockpress.hosting.wp_backup).
+        type: path
+        required: true
+      network:
+        description: Docker network by which restic reaches the repository.
+        type: str
+        default: bridge
+      volume:
+        description: Folder of the host that is mounted at the same place, for a repository that is a folder.
+        type: path
+  restic_image:
+    description: Image with restic.
+    type: str
+    default: restic/restic
+  docker_host:
+    description: Where the Docker engine is reached, which runs restic.
+    type: str
+    default: unix:///var/run/docker.sock
   lock:
     description: Name of the lock below C(/run/lock/dockpress), which is the site's by default.
     type: str
@@ -94,13 +124,54 @@ kept:
   returned: success
   type: dict
   sample: {20261125T030405Z: [keep_min, daily]}
+copies:
+  description: For each of O(repositories) the names of the sets that were C(removed) from it and those that were C(kept).
+  returned: success
+  type: dict
+  sample: {offsite: {removed: [], kept: {20261125T030405Z: [keep_min, daily]}}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.dockpress.hosting.plugins.module_utils import _backup_set
+from ansible_collections.dockpress.hosting.plugins.module_utils import _backup_set, _restic
 from ansible_collections.dockpress.hosting.plugins.module_utils._lock import LockError, lock_path, site_lock
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCliError, connect
 
 RULES = ("hourly", "daily", "weekly", "monthly", "yearly", "keep_min")
+
+
+def prune_here(module: AnsibleModule, policy: _backup_set.Policy) -> dict:
+    """Remove sets from this host, in check mode only list them."""
+    params = module.params
+    site = params["site"]
+    with site_lock(lock_path(params["lock"] or site), params["lock_timeout"], f"wp_backup_prune of {site}"):
+        found = {one.stamp: one for one in _backup_set.sets(params["root"], site)}
+        proven = _backup_set.last_proven(found.values())
+        plan = _backup_set.plan([one.taken for one in found.values()], policy, proven and proven.taken)
+        if not module.check_mode:
+            for stamp in plan.remove:
+                _backup_set.remove(found[stamp])
+    diff = {
+        "before": "".join(f"{stamp}\n" for stamp in sorted(found)),
+        "after": "".join(f"{stamp}\n" for stamp in plan.keep),
+    }
+    return {"removed": plan.remove, "kept": plan.keep, "diff": diff, "proven": proven and proven.taken}
+
+
+def prune_copies(module: AnsibleModule, policy: _backup_set.Policy, proven) -> dict:
+    """Remove sets from the repositories by the same rules; the set that was proven on this host stays there as well."""
+    params = module.params
+    if not params["repositories"]:
+        return {}
+    client = connect(params["docker_host"])
+    done = {}
+    for about in params["repositories"]:
+        repository = _restic.Repository(client, params["restic_image"], about)
+        snapshots = repository.snapshots(params["site"])
+        plan = _backup_set.plan(map(_backup_set.parse_stamp, snapshots), policy, proven)
+        if plan.remove and not module.check_mode:
+            repository.forget([snapshots[stamp] for stamp in plan.remove])
+        done[about["name"]] = {"removed": plan.remove, "kept": plan.keep}
+    return done
 
 
 def main() -> None:
@@ -114,29 +185,22 @@ def main() -> None:
             "monthly": {"type": "int", "default": 12},
             "yearly": {"type": "int", "default": 3},
             "keep_min": {"type": "int", "default": 3},
+            "repositories": _restic.REPOSITORIES,
+            "restic_image": _restic.IMAGE,
+            "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
             "lock": {"type": "str"},
             "lock_timeout": {"type": "int", "default": 600},
         },
         supports_check_mode=True,
     )
-    params = module.params
-    site = params["site"]
     try:
-        policy = _backup_set.Policy(**{name: params[name] for name in RULES})
-        with site_lock(lock_path(params["lock"] or site), params["lock_timeout"], f"wp_backup_prune of {site}"):
-            found = {one.stamp: one for one in _backup_set.sets(params["root"], site)}
-            proven = _backup_set.last_proven(found.values())
-            plan = _backup_set.plan([one.taken for one in found.values()], policy, proven and proven.taken)
-            if not module.check_mode:
-                for stamp in plan.remove:
-                    _backup_set.remove(found[stamp])
-    except (_backup_set.SetError, LockError, OSError) as error:
-        module.fail_json(msg=f"{site}: {error}")
-    diff = {
-        "before": "".join(f"{stamp}\n" for stamp in sorted(found)),
-        "after": "".join(f"{stamp}\n" for stamp in plan.keep),
-    }
-    module.exit_json(changed=bool(plan.remove), removed=plan.remove, kept=plan.keep, diff=diff)
+        policy = _backup_set.Policy(**{name: module.params[name] for name in RULES})
+        result = prune_here(module, policy)
+        copies = prune_copies(module, policy, result.pop("proven"))
+    except (_backup_set.SetError, _restic.ResticError, LockError, WpCliError, OSError) as error:
+        module.fail_json(msg=f"{module.params['site']}: {getattr(error, 'msg', None) or error}")
+    changed = bool(result["removed"]) or any(one["removed"] for one in copies.values())
+    module.exit_json(changed=changed, copies=copies, **result)
 
 
 if __name__ == "__main__":

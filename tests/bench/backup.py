@@ -1,119 +1,106 @@
-"""A set of a large site, beside the plain tools, and its restore.
+"""A set of a large site, beside the plain tools on the same host, and its restore: in turns, medians.
 
-    python tests/bench/backup.py --stack STACK --directory /srv/dockpress/STACK [--megabytes 500] [--uploads 1024] [--rounds 3]
-
-Runs on a Docker host with a stack of role wordpress that may be filled and thrown away. Prints one JSON object: medians in seconds,
-peak memory (RSS) of the process that makes the set in MiB.
+The process that is measured is the module's own, started by Ansible as a playbook starts it; its memory is the largest resident set of it and of
+what it started on the host.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import pathlib
-import shutil
-import statistics
 import subprocess
-import sys
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / ".cache/collections")}
-SPEC = """
-import resource, sys, time
-from ansible_collections.dockpress.hosting.plugins.module_utils import _backup_set
-from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import Site
-from ansible_collections.dockpress.hosting.plugins.module_utils._site_restore import restore
-stack, directory, root, what = sys.argv[1:]
-site = Site({"site": stack, "directory": directory, "root": root, "container": f"{stack}-cron-1", "fpm_container": f"{stack}-wordpress-1",
-             "database_container": f"{stack}-database-1", "image": "", "path": "/var/www/html", "url": None, "user": None,
-             "docker_host": "unix:///var/run/docker.sock", "timeout": 300, "dump_timeout": 3600, "lock_timeout": 10})
-start = time.monotonic()
-with site.lock("bench"):
-    site.recover()
-    if what == "backup":
-        site.take_set()
-    else:
-        restore(site, _backup_set.find(root, stack), safety=False)
-print(time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+import common
+
+SITE, STACK = "site01.localhost", "site01-localhost"
+MEGABYTES, UPLOADS, ROUNDS = 500, 1024, 3
+FOLDER = f"/srv/dockpress/{STACK}"
+ROOT = "/var/backups/bench"
+# Text that compresses as posts do; pictures do not.
+FILL = f"""
+cat >/tmp/fill.sql <<'END'
+CREATE OR REPLACE TABLE wp_bench (id INT PRIMARY KEY, content TEXT);
+INSERT INTO wp_bench SELECT seq, CONCAT(REPEAT('lorem ipsum dolor ', 50), TO_BASE64(RANDOM_BYTES(800))) FROM seq_1_to_{MEGABYTES * 1024 // 2};
+END
+docker exec -i {STACK}-database-1 sh -c 'MYSQL_PWD=$(cat /run/secrets/db_root_password) mariadb -uroot wordpress' </tmp/fill.sql
+mkdir -p {FOLDER}/web/wp-content/uploads/bench
+for number in $(seq {UPLOADS // 2}); do head -c 2M /dev/urandom >{FOLDER}/web/wp-content/uploads/bench/picture-$number.jpg; done
+# An interpreter that notes the memory of what it runs.
+cat >/root/measured <<'END'
+#!/usr/bin/python3
+import resource, subprocess, sys
+code = subprocess.run(["/usr/bin/python3", *sys.argv[1:]]).returncode
+with open("/root/peak", "a") as peak:
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=peak)
+sys.exit(code)
+END
+chmod 0755 /root/measured
+mkdir -p {ROOT}
+"""
+# What an operator would type. Its result is on the disk at the end, as a set is.
+PLAIN = f"""
+mkdir {ROOT}/plain
+start=$(date +%s.%N)
+docker exec {STACK}-database-1 sh -c 'MYSQL_PWD=$(cat /run/secrets/db_root_password) mariadb-dump -uroot --single-transaction --quick wordpress' |
+    zstd -q -o {ROOT}/plain/db.sql.zst
+tar -C {FOLDER}/web -c wp-content | zstd -q -o {ROOT}/plain/files.tar.zst
+sync -f {ROOT}/plain
+python3 -c "import time; print(time.time() - $start)"
+rm -r {ROOT}/plain
 """
 
 
-def database(stack: str, sql: str) -> None:
-    client = "MYSQL_PWD=$(cat /run/secrets/db_root_password) mariadb -uroot wordpress"
-    subprocess.run(
-        ["docker", "exec", "-i", f"{stack}-database-1", "sh", "-c", client], input=sql, text=True, check=True
-    )
+def module(name: str, **more: object) -> float:
+    """Seconds of one call of a module, as it says itself."""
+    arguments = {
+        "site": SITE,
+        "directory": FOLDER,
+        "container": f"{STACK}-cron-1",
+        "fpm_container": f"{STACK}-wordpress-1",
+        "database_container": f"{STACK}-database-1",
+        "root": ROOT,
+        **more,
+    }
+    with tempfile.TemporaryDirectory() as tree:
+        command = ["ansible", SITE, *common.INVENTORIES, "--tree", tree, "-m", f"dockpress.hosting.{name}"]
+        command += ["-a", json.dumps(arguments), "-e", "ansible_python_interpreter=/root/measured"]
+        done = subprocess.run(
+            command,
+            cwd=common.ROOT,
+            env=common.ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"{name} failed:\n{done.stdout[-4000:]}")
+        return json.loads((pathlib.Path(tree) / SITE).read_text(encoding="utf-8"))["seconds"]
 
 
-def fill(stack: str, directory: pathlib.Path, megabytes: int, uploads: int) -> None:
-    rows = megabytes * 1024 // 2
-    database(
-        stack,
-        "CREATE OR REPLACE TABLE wp_bench (id INT PRIMARY KEY, content TEXT);"
-        f"INSERT INTO wp_bench SELECT seq, CONCAT(REPEAT('lorem ipsum dolor ', 50), TO_BASE64(RANDOM_BYTES(800))) FROM seq_1_to_{rows};",
-    )
-    folder = directory / "web/wp-content/uploads/bench"
-    folder.mkdir(exist_ok=True)
-    for number in range(uploads // 2):
-        (folder / f"picture-{number}.jpg").write_bytes(os.urandom(2 << 20))
-
-
-def plain(stack: str, directory: str, target: str) -> float:
-    """What an operator would type."""
-    dump = (
-        f"docker exec {stack}-database-1 sh -c 'MYSQL_PWD=$(cat /run/secrets/db_root_password) "
-        "mariadb-dump -uroot --single-transaction --quick wordpress'"
-    )
-    start = time.monotonic()
-    command = f"set -o pipefail; {dump} | zstd -q -o {target}/db.zst && "
-    command += f"tar -C {directory}/web -c wp-content | zstd -q -o {target}/files.zst && sync -f {target}"
-    subprocess.run(["bash", "-c", command], check=True)
-    return time.monotonic() - start
-
-
-def ours(stack: str, directory: str, root: str, what: str) -> tuple[float, float]:
-    done = subprocess.run(
-        [sys.executable, "-c", SPEC, stack, directory, root, what],
-        env=ENVIRONMENT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    seconds, memory = done.stdout.split()
-    return float(seconds), float(memory)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stack", required=True)
-    parser.add_argument("--directory", required=True)
-    parser.add_argument("--megabytes", type=int, default=500)
-    parser.add_argument("--uploads", type=int, default=1024, help="MiB of uploads")
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    stack, directory = arguments.stack, arguments.directory
-    fill(stack, pathlib.Path(directory), arguments.megabytes, arguments.uploads)
-    times: dict[str, list[float]] = {"plain": [], "backup": [], "restore": []}
-    memory: list[float] = []
-    with tempfile.TemporaryDirectory(dir=pathlib.Path(directory).parent) as scratch:
-        for _round in range(arguments.rounds):
-            target = pathlib.Path(scratch) / "plain"
-            target.mkdir()
-            times["plain"].append(plain(stack, directory, str(target)))
-            shutil.rmtree(target)
-            for what in ("backup", "restore"):
-                seconds, peak = ours(stack, directory, f"{scratch}/sets", what)
-                times[what].append(seconds)
-                memory.append(peak)
-            shutil.rmtree(f"{scratch}/sets")
-    medians = {name: round(statistics.median(values), 1) for name, values in times.items()}
-    print(
-        json.dumps({**medians, "ratio": round(medians["backup"] / medians["plain"], 2), "peak_mib": round(max(memory))})
-    )
-
-
-if __name__ == "__main__":
-    main()
+def report() -> list[str]:
+    common.sandbox(SITE)
+    common.on_host(FILL)
+    seconds: dict[str, list[float]] = {"plain": [], "backup": [], "restore": []}
+    peaks = {"backup": 0.0, "restore": 0.0}
+    for _round in range(ROUNDS):
+        seconds["plain"].append(float(common.on_host(PLAIN)))
+        for name, more in (("backup", {}), ("restore", {"confirm": True, "safety": False})):
+            common.on_host("rm -f /root/peak")
+            seconds[name].append(module(f"wp_{name}", **more))
+            peak = max(int(line) for line in common.on_host("cat /root/peak").split()) / 1024
+            peaks[name] = max(peaks[name], peak)
+        common.on_host(f"rm -rf {ROOT}/{SITE}")
+    median = {name: common.median(values) for name, values in seconds.items()}
+    return [
+        f"A site with a database of {MEGABYTES} MB and {UPLOADS} MB of uploads that do not compress, medians of {ROUNDS} rounds:",
+        "",
+        "| | seconds | ratio | peak memory |",
+        "|---|---|---|---|",
+        f"| `mariadb-dump \\| zstd`, then `tar \\| zstd`, by hand | {median['plain']} | 1 | |",
+        f"| `wp_backup` (the same, with checksums, row counts and a manifest) | {median['backup']} "
+        f"| {median['backup'] / median['plain']:.2f} of their time | {peaks['backup']:.0f} MiB |",
+        f"| `wp_restore` without a safety set (verify, unpack, load beside the site, compare, exchange, open a page) | {median['restore']} "
+        f"| {median['restore'] / median['plain']:.2f} | {peaks['restore']:.0f} MiB |",
+    ]

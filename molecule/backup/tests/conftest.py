@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -18,7 +19,9 @@ ROOT = SCENARIO.parent.parent
 NAME = os.environ.get("SANDBOX_NAME", "dockpress")
 PORT = int(os.environ.get("SANDBOX_PORT_BASE", "8080"))
 SETS = "/var/backups/dockpress"
+INVENTORIES = f"{ROOT / 'molecule/shared/inventory'},{SCENARIO / 'inventory'}"
 LONG = bool(os.environ.get("DOCKPRESS_LONG"))
+sys.path.insert(0, str(ROOT / "tests"))
 
 
 def run(command, check=True, data=None, timeout=600):
@@ -30,8 +33,7 @@ def run(command, check=True, data=None, timeout=600):
 
 
 def ansible(program, *arguments):
-    inventories = [f"--inventory={ROOT / 'molecule/shared/inventory'}", f"--inventory={SCENARIO / 'inventory'}"]
-    return [program, *inventories, *arguments]
+    return [program, *(f"--inventory={one}" for one in INVENTORIES.split(",")), *arguments]
 
 
 def play(name, *arguments, check=True):

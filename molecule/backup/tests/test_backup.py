@@ -9,7 +9,9 @@ import threading
 import time
 
 import pytest
-from conftest import LONG, SETS, Requests, ansible, play, run, start
+from conftest import INVENTORIES, LONG, SETS, Requests, ansible, play, run, start
+
+import docs
 
 
 def backup(site, *arguments):
@@ -68,7 +70,7 @@ def test_a_backup_under_load_and_its_drill(shop):
     assert requests.bad == []
     assert requests.good > 10
     before = shop.state()
-    play("drill", "--limit", shop.name)
+    docs.run("drill", SITE=shop.name, ANSIBLE_INVENTORY=INVENTORIES)
     # Attachments without a file, posts that do not open or other numbers of rows would have failed it.
     assert shop.metric("drill-run", "dockpress_drill_success") == 1
     assert 0 < shop.metric("drill", "dockpress_drill_recovery_seconds") < 300
@@ -279,64 +281,75 @@ def test_two_backups_and_a_restore_at_once(shop, good_set):
 
 
 def test_prune(shop):
-    listed = play(
-        "prune", "--limit", shop.name, "--check", "-e", json.dumps({"backup_keep": {"daily": 1, "keep_min": 2}})
-    )
+    """The inventory's backup_keep: one a day, and the two newest."""
+    listed = docs.run("prune-plan", SITE=shop.name, ANSIBLE_INVENTORY=INVENTORIES)
     before = shop.sets()
-    play("prune", "--limit", shop.name, "-e", json.dumps({"backup_keep": {"daily": 1, "keep_min": 2}}))
+    docs.run("prune", SITE=shop.name, ANSIBLE_INVENTORY=INVENTORIES)
     after = shop.sets()
     proven = [name for name in before if shop.on_host(f"ls {SETS}/{shop.name}/{name}/proof.json", check=False)]
-    assert after == sorted({*before[-2:], *proven[-1:]})
+    assert proven
+    assert after == sorted({*before[-2:], proven[-1]})
     for name in set(before) - set(after):
         assert name in listed.stdout
-    again = play("prune", "--limit", shop.name, "-e", json.dumps({"backup_keep": {"daily": 1, "keep_min": 2}}))
-    assert "changed=0" in again.stdout
+    assert "changed=0" in docs.run("prune", SITE=shop.name, ANSIBLE_INVENTORY=INVENTORIES).stdout
 
 
-def test_copies_off_the_host(shop, second):
-    image = shop.on_host("docker images --format '{{.Repository}}:{{.Tag}}' | grep rclone || true")
-    registry = "registry.sandbox.test:5000/rclone/rclone:1.60.1"
-    shop.on_host(
-        f"docker rm -f rest 2>/dev/null; docker run -d --name rest -p 10.0.0.1:8000:8000 {image or registry} true 2>/dev/null; docker rm -f rest >/dev/null; "
-        f"mkdir -p /srv/rest; docker run -d --name rest --network host -v /srv/rest:/data {registry} "
-        "serve restic --append-only --addr :8000 --user shop --pass 'p w' /data >/dev/null"
+def test_copies_off_the_host(shop, good_set):
+    """rclone speaks the protocol of restic's REST server: once for credentials that may only add, once for those that may delete."""
+    server = (
+        "docker run -d --name rest-{0} --network host -v /srv/rest:/data registry.sandbox.test:5000/rclone/rclone:1.60.1 "
+        "serve restic --addr :{0} --user shop --pass 'p w' {1} /data >/dev/null; "
     )
+    shop.on_host("mkdir -p /srv/rest; " + server.format(8000, "--append-only") + server.format(8001, ""))
     address = shop.on_host("ip -4 -o addr show eth1 | awk '{print $4}' | cut -d/ -f1")
-    repositories = [
-        {
+
+    def repository(port, **more):
+        about = {
             "name": "offsite",
-            "repository": f"rest:http://{address}:8000/",
+            "repository": f"rest:http://{address}:{port}/",
             "password": "very secret $x",
             "environment": {"RESTIC_REST_USERNAME": "shop", "RESTIC_REST_PASSWORD": "p w"},
             "network": "host",
         }
-    ]
-    extra = ["-e", json.dumps({"backup_repositories": repositories})]
-    said = play("backup", "--limit", shop.name, "-v", *extra)
+        return ["-e", json.dumps({"backup_repositories": [about | more]})]
+
+    adding = repository(8000)
+    said = play("backup", "--limit", shop.name, "-v", *adding)
     assert "very secret" not in said.stdout
-    taken = shop.sets()[-1]
+    first = shop.sets()[-1]
+    taken = backup(shop, *adding)
     restic = (
         "docker run --rm --network host -v /etc/dockpress/restic/shop-test/offsite:/r:ro --entrypoint sh registry.sandbox.test:5000/restic/restic:0.18.0 "
         "-c 'set -a; . /r/environment; restic --password-file /r/password --repository-file /r/repository {}' 2>&1"
     )
-    # What may append may not remove.
+    # What may add may not remove.
     assert "403" in shop.on_host(restic.format("forget --keep-last 1 --unsafe-allow-remove-all latest"), check=False)
-    assert taken in shop.on_host(restic.format("snapshots"))
+    assert {first, taken} <= set(re.findall(r"\d{8}T\d{6}Z", shop.on_host(restic.format("snapshots"))))
     shop.on_host(restic.format("check --read-data"))
-    # From there onto a host that has no set of it.
+    # A site from there, when its host has lost the set.
     shop.on_host(f"rm -rf {SETS}/{shop.name}/{taken}")
-    restore(shop, *extra, "-e", "restore_repository=offsite", "-e", f"restore_set={taken}")
+    restore(shop, *adding, "-e", "restore_repository=offsite", "-e", f"restore_set={taken}")
     assert taken in shop.sets()
-    shop.on_host("docker rm -f rest; rm -rf /srv/rest")
+    # Pruning there, by the same rules, with the other credentials.
+    deleting = [
+        *repository(8001, prune=True),
+        "-e",
+        json.dumps({"backup_keep": {"daily": 1, "weekly": 0, "monthly": 0, "yearly": 0, "keep_min": 1}}),
+    ]
+    planned = play("prune", "--limit", shop.name, "--check", *deleting)
+    assert first in planned.stdout
+    assert first in shop.on_host(restic.format("snapshots"))
+    play("prune", "--limit", shop.name, *deleting)
+    assert set(re.findall(r"\d{8}T\d{6}Z", shop.on_host(restic.format("snapshots")))) == {taken}
+    shop.on_host("docker rm -f rest-8000 rest-8001; rm -rf /srv/rest")
 
 
-INVENTORY = """
-second.test:
-  ansible_connection: local
-  ansible_python_interpreter: /usr/bin/python3
-  wordpress_docker_host: control
-  wordpress_db_password: "{{ lookup('ansible.builtin.unvault', '/srv/ansible/secret') }}"
-"""
+def until(seen, what, seconds=120):
+    """Wait for something that the clock of a host starts."""
+    deadline = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < deadline, what()
+        time.sleep(1)
 
 
 def test_the_timer_fires_and_a_failure_is_told(second):
@@ -345,43 +358,69 @@ def test_the_timer_fires_and_a_failure_is_told(second):
         "mkdir -p /srv/ansible && cd /srv/ansible && rm -f secret pw /var/tmp/told && echo hidden >secret && printf 'pass $w\"%d' >pw && "
         "ansible-vault encrypt --vault-password-file pw secret && rm pw && chmod 0644 secret && cat >hosts.yml",
         data="all: {children: {wordpress: {hosts: {second.test: {ansible_connection: local, ansible_python_interpreter: /usr/bin/python3,"
-        " images_registry: 'registry.sandbox.test:5000', proof: \"{{ lookup('ansible.builtin.unvault', '/srv/ansible/secret') }}\"}}}}}\n",
+        " proof: \"{{ lookup('ansible.builtin.unvault', '/srv/ansible/secret') }}\"}}}}}\n",
     )
     second.on_host(
         "cat >/srv/ansible/proof.yml",
         data="- hosts: second.test\n  gather_facts: false\n  tasks:\n"
-        "    - ansible.builtin.assert: {that: proof | trim == 'hidden'}\n    - ansible.builtin.fail: {msg: on purpose}\n",
+        "    - ansible.builtin.assert: {that: proof | trim == 'hidden'}\n"
+        "    - ansible.builtin.command: id --user --name\n      register: who\n"
+        '    - ansible.builtin.fail: {msg: "on purpose, as {{ who.stdout }}"}\n',
     )
-    jobs = [
-        {"name": "backup", "playbook": "dockpress.hosting.backup", "calendar": "*:*:0/20", "limit": "second.test"},
-        {"name": "failing", "playbook": "proof.yml", "calendar": "*:*:0/20"},
-    ]
     variables = {
-        "scheduler_local": True,
         "scheduler_inventory": ["hosts.yml"],
         "scheduler_vault_password": 'pass $w"%d',
         "scheduler_randomized_delay": "0",
         "scheduler_notify_command": ["/bin/sh", "-c", 'echo "$1" >>/var/tmp/told', "sh"],
-        "scheduler_jobs": jobs,
     }
+    failing = {"name": "failing", "playbook": "proof.yml", "calendar": "*:*:0/10"}
+    taking = {
+        "name": "backup",
+        "playbook": "dockpress.hosting.backup",
+        "calendar": "*:*:0/10",
+        "limit": "second.test",
+    }
+
+    def schedule(**more):
+        return play("scheduler", "-e", json.dumps(variables | more)).stdout
+
+    def told():
+        return second.on_host("cat /var/tmp/told", check=False)
+
+    def log():
+        return second.on_host("journalctl -u 'dockpress-job-*' --no-pager | tail -60")
+
     try:
-        play("scheduler", "-e", json.dumps(variables))
-        assert "changed=0" in play("scheduler", "-e", json.dumps(variables)).stdout
-        timers = second.on_host("systemctl list-timers --no-pager")
-        assert "dockpress-job-backup.timer" in timers
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and not (
-            len(second.sets()) > len(sets)
-            and "dockpress-job-failing" in second.on_host("cat /var/tmp/told", check=False)
-        ):
-            time.sleep(2)
-        log = second.on_host("journalctl -u 'dockpress-job-*' --no-pager | tail -60")
-        assert len(second.sets()) > len(sets), log
-        assert "dockpress-job-failing.service" in second.on_host("cat /var/tmp/told"), log
-        assert "on purpose" in log
-        assert "dockpress-job-backup" not in second.on_host("cat /var/tmp/told"), log
+        # A control node that works on other machines: behind all walls.
+        schedule(scheduler_jobs=[failing])
+        until(lambda: "dockpress-job-failing.service" in told(), log)
+        assert "on purpose, as dockpress-scheduler" in log()
+        assert second.on_host("systemctl show --property NoNewPrivileges --value dockpress-job-failing") == "yes"
+        shown = second.on_host("systemctl cat 'dockpress-job-*'; systemctl show dockpress-job-failing; journalctl -b")
+        assert "pass $w" not in shown
+        metric = second.on_host("cat /var/lib/dockpress/metrics/job-failing.prom")
+        assert 'dockpress_job_success{job_name="failing"} 0' in metric
+        # One that is itself the Docker host.
+        jobs = {"scheduler_jobs": [taking], "scheduler_local": True}
+        schedule(**jobs)
+        assert "dockpress-job-backup.timer" in second.on_host("systemctl list-timers --no-pager")
+        assert "failing" not in second.on_host("systemctl list-timers --all --no-pager")
+        until(lambda: len(second.sets()) > len(sets), log)
+        job = "/var/lib/dockpress/metrics/job-backup.prom"
+        until(lambda: "} 1" in second.on_host(f"cat {job}", check=False), log)
+        assert "dockpress-job-backup" not in told()
+        assert "changed=0" in schedule(**jobs)
     finally:
         play("scheduler", "-e", json.dumps({"scheduler_jobs": []}))
+
+
+MOVING = r"""
+$dir = wp_upload_dir();
+$file = $dir['path'] . "/moving %d.bin";
+file_put_contents($file, random_bytes(20000));
+$id = wp_insert_attachment(['post_title' => "Moving %d", 'post_mime_type' => 'application/octet-stream'], $file);
+echo json_encode($id > 0);
+"""
 
 
 def test_a_move_loses_nothing(shop, second):
@@ -393,33 +432,49 @@ def test_a_move_loses_nothing(shop, second):
         number = 0
         while not stop.is_set():
             number += 1
-            code = f"$id = wp_insert_post(['post_title' => 'Moving {number}', 'post_status' => 'publish']); echo json_encode($id > 0);"
             try:
-                if shop.php(code) is True:
-                    accepted.append(f"Moving {number}")
+                if shop.php(MOVING % (number, number)) is True:
+                    accepted.append(number)
             except Exception:  # noqa: BLE001 - refused, or the containers are stopped
                 time.sleep(0.2)
 
+    uploads = shop.on_host(f"ls {shop.directory}/web/wp-content/uploads/*/*/").split("\n")
     writer = threading.Thread(target=write, daemon=True)
     writer.start()
-    time.sleep(2)
     with Requests(shop) as requests:
         done = play("move", "--limit", shop.name, "-e", "move_to=web2")
         ended = time.time()
     stop.set()
     writer.join()
-    seconds = float(re.search(r"took no writes for ([0-9.]+) s", re.sub(r"\s+", " ", done.stdout))[1])
+    said = re.sub(r"\s+", " ", done.stdout)
+    seconds = float(re.search(r"took no writes for ([0-9.]+) s", said)[1])
     # Pages were served until the old containers stopped, which is after the new ones were seen to be healthy.
     early = [one for one in requests.bad if one[0] < ended - 20]
     print(
-        f"read-only for {seconds} s, {requests.good} pages, {len(early)} failed before the cut-over, {len(accepted)} writes accepted"
+        f"read-only for {seconds} s; {requests.good} pages, {len(early)} failed before the cut-over; {len(accepted)} uploads accepted"
     )
     assert early == []
     assert seconds < 120
-    assert re.search(r"wordpress_docker_host: web2", done.stdout)
+    assert "wordpress_docker_host: web2" in said
     titles = there.sql("SELECT post_title FROM wp_posts;").splitlines()
+    files = there.on_host(f"ls {there.directory}/web/wp-content/uploads/*/*/").split("\n")
+    assert set(uploads) <= set(files)
     assert accepted
-    assert set(accepted) <= set(titles)
+    for number in accepted:
+        assert f"Moving {number}" in titles
+        assert f"moving {number}.bin" in files
     assert "Article 30" in there.on_host(f"curl -s -H 'Host: {shop.name}:{shop.port}' http://127.0.0.1:{shop.port}/")
+    # It takes writes there, its events run there, and the firewall lets its visitors in.
+    there.wp("post", "create", "--post_title=Arrived")
+    assert "loop.sh" in there.on_host(f"docker inspect --format '{{{{.Config.Entrypoint}}}}' {there.stack}-cron-1")
+    assert str(shop.port) in there.on_host("iptables-save | grep DOCKPRESS-FORWARD")
+    # Nothing but full sets stays there, from the next backup on.
+    there_sets = there.sets()
+    play("backup", "--limit", shop.name, "-e", "wordpress_docker_host=web2")
+    assert len(there.sets()) == len(there_sets)
+    # The old containers are kept until told.
     assert shop.on_host("docker ps --format '{{.Names}}'") == ""
     assert f"{shop.stack}-web-1" in shop.on_host("docker ps -a --format '{{.Names}}'")
+    told = re.search(r"dockpress\.hosting\.(teardown --limit shop\.test .*?teardown_backup=false)", said)[1]
+    play(*shlex.split(told))
+    assert shop.on_host("docker ps -a --format '{{.Names}}'; ls /srv/dockpress") == ""

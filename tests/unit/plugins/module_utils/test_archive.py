@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 
 import pytest
 from ansible_collections.dockpress.hosting.plugins.module_utils import _archive as archive
@@ -33,7 +35,7 @@ def snapshot(root):
             if content is None and os.path.isfile(path):  # noqa: PTH113
                 with open(path, "rb") as source:  # noqa: PTH123
                     content = source.read()
-            found[os.path.relpath(path, os.fsencode(root))] = (status.st_mode, int(status.st_mtime), content)
+            found[os.path.relpath(path, os.fsencode(root))] = (status.st_mode, status.st_mtime_ns // 10**9, content)
     return found
 
 
@@ -78,3 +80,146 @@ def test_a_full_disk_is_an_error(tree):
     with pytest.raises(OSError, match="No space left"):
         # Every write to it says so.
         archive._write((tree / "index.php").open("rb"), __import__("pathlib").Path("/dev/full"))
+
+
+def difference(tree, known, target):
+    """What a backup that is a difference does."""
+    now = archive.look(tree)
+    changed = [path for path, about in now.items() if known.get(path) != about]
+    return changed, now, archive.pack(tree, changed, target, recurse=False)
+
+
+def test_a_difference_makes_one_tree_of_another(tree, tmp_path):
+    uploads = tree / "wp-content/uploads"
+    for name in ("same", "written", "touched", "goes", "to folder"):
+        (uploads / name).write_bytes(name.encode() * 1000)
+    (uploads / "to file/deep").mkdir(parents=True)
+    (uploads / "to file/deep/x").write_bytes(b"x")
+    os.link(uploads / "same", uploads / "second name")
+    first = tmp_path / "first.tar.zst"
+    archive.pack(tree, ["."], first)
+    base = tmp_path / "base"
+    base.mkdir()
+    archive.unpack(first, base)
+    known = archive.look(tree)
+
+    # Same size and same time: only the inode's own time tells.
+    status = (uploads / "written").stat()
+    (uploads / "written").write_bytes(b"W" * status.st_size)
+    os.utime(uploads / "written", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (uploads / "touched").chmod(0o600)
+    (uploads / "goes").unlink()
+    (uploads / "to folder").unlink()
+    (uploads / "to folder").mkdir()
+    (uploads / "to folder/in it").write_bytes(b"new")
+    (uploads / "to file/deep/x").unlink()
+    (uploads / "to file/deep").rmdir()
+    (uploads / "to file").rmdir()
+    (uploads / "to file").write_bytes(b"file")
+    (uploads / "-new\n\udcfe").write_bytes(b"odd")
+    os.mkfifo(uploads / "pipe")
+
+    # What came and went while the first archive was made is in it, and has to go.
+    (base / "wp-content/uploads/for a moment").write_bytes(b"")
+    second = tmp_path / "second.tar.zst"
+    changed, now, packed = difference(tree, known, second)
+    assert "wp-content/uploads/same" not in changed
+    out = tmp_path / "out"
+    out.mkdir()
+    before = snapshot(base)
+    held = archive.unpack_onto(second, base, out, now)
+    assert held.difference(packed) is None
+    assert snapshot(out) == snapshot(tree)
+    assert snapshot(base) == before
+
+
+def test_a_difference_to_something_else_is_refused(tree, tmp_path):
+    base = tmp_path / "base"
+    archive.pack(tree, ["."], tmp_path / "first.tar.zst")
+    base.mkdir()
+    archive.unpack(tmp_path / "first.tar.zst", base)
+    known = archive.look(tree)
+    second = tmp_path / "second.tar.zst"
+    _changed, now, _packed = difference(tree, known, second)
+    (base / "wp-content/index.php").write_text("other, and longer")
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(archive.ArchiveError, match=r"other files than those in .* by 'wp-content/index.php'"):
+        archive.unpack_onto(second, base, out, now)
+
+
+def test_odd_files_come_back_as_they_were(tmp_path):
+    root = tmp_path / "web"
+    deep = root
+    for _level in range(6):
+        deep /= "d" * 200
+    deep.mkdir(parents=True)
+    (deep / ("f" * 255)).write_bytes(b"long")
+    for name in (
+        " leading",
+        "trailing ",
+        "a -> b",
+        "back\\slash",
+        "\\101",
+        "new\nline",
+        "tab\there",
+        "-n",
+        "--help",
+        "[x]*",
+        "\udce9",
+    ):
+        (root / name).write_bytes(name.encode("utf-8", "surrogateescape"))
+    (root / "a -> link").symlink_to("no such -> place\n")
+    os.link(root / "-n", root / "hard link to something")
+    os.mkfifo(root / "pipe")
+    with (root / "sparse").open("wb") as sparse:
+        sparse.truncate(5_000_000)
+    (root / "setuid").write_bytes(b"")
+    (root / "setuid").chmod(0o4755)
+    (root / "closed").mkdir(mode=0o000)
+    os.utime(root / "sparse", (-1000.5, -1000.5))
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.chdir(root)  # the name of a socket may not be long
+        listener.bind("socket")
+        packed = archive.pack(root, ["."], tmp_path / "files.tar.zst")
+    # A socket is nothing without its listener.
+    (root / "socket").unlink()
+    out = tmp_path / "out"
+    out.mkdir()
+    assert archive.unpack(tmp_path / "files.tar.zst", out).difference(packed) is None
+    assert snapshot(out) == snapshot(root)
+    assert (out / "-n").stat().st_ino == (out / "hard link to something").stat().st_ino
+    assert (out / "sparse").stat().st_size == 5_000_000
+
+
+def test_a_site_in_use_can_be_packed(tmp_path):
+    """Files that grow, shrink, come and go while they are read."""
+    root = tmp_path / "web"
+    root.mkdir()
+    for number in range(400):
+        (root / f"file {number}").write_bytes(os.urandom(20000))
+    stop = threading.Event()
+
+    def disturb():
+        number = 0
+        while not stop.is_set():
+            number += 1
+            name = root / f"file {number % 400}"
+            name.unlink(missing_ok=True)
+            (root / f"new {number}").write_bytes(b"x" * (number % 5000))
+            name.write_bytes(os.urandom(number % 40000))
+            with (root / f"file {number * 7 % 400}").open("ab") as grows:
+                grows.write(b"more")
+
+    busy = threading.Thread(target=disturb)
+    busy.start()
+    try:
+        for round_ in range(5):
+            target = tmp_path / f"{round_}.tar.zst"
+            packed = archive.pack(root, ["."], target)
+            out = tmp_path / f"out {round_}"
+            out.mkdir()
+            assert archive.unpack(target, out).difference(packed) is None
+    finally:
+        stop.set()
+        busy.join()

@@ -257,3 +257,14 @@ def test_a_policy_that_could_remove_all_is_refused(wrong):
 def test_the_manifest_names_the_collections_version():
     root = pathlib.Path(__file__).parents[4]
     assert f"\nversion: {VERSION}\n" in (root / "galaxy.yml").read_text()
+
+
+def test_a_difference_is_never_the_newest_and_goes_with_the_next_set(tmp_path):
+    full = make(tmp_path)
+    difference = make(tmp_path, NOON + timedelta(hours=1), parts={"files.tar.zst": {"since": full.stamp, "tree": {}}})
+    assert [one.stamp for one in backup_set.sets(tmp_path, SITE)] == [full.stamp]
+    assert backup_set.find(tmp_path, SITE).stamp == full.stamp
+    assert backup_set.find(tmp_path, SITE, difference.stamp).since == full.stamp
+    backup_set.drop_differences(tmp_path, SITE)
+    assert full.path.exists()
+    assert not difference.path.exists()
