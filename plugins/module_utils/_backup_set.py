@@ -60,6 +60,18 @@ class BackupSet:
         return parse_stamp(self.manifest["stamp"])
 
     @property
+    def early(self) -> bool:
+        """Whether it is of the future: some clock was wrong."""
+        return self.taken > now() + timedelta(hours=1)
+
+    @property
+    def whole(self) -> bool:
+        """Whether its parts have the sizes that the manifest says. Only ``verify`` reads them."""
+        with contextlib.suppress(OSError):
+            return all(self.part(name).stat().st_size == part["bytes"] for name, part in self.manifest["parts"].items())
+        return False
+
+    @property
     def bytes(self) -> int:
         return sum(part["bytes"] for part in self.manifest["parts"].values())
 
@@ -284,7 +296,8 @@ def find(root: str | os.PathLike[str], site: str, wanted: str = "latest") -> Bac
     candidates = [one for one in sets(root, site) if one.manifest.get("reason") != "safety"]
     if not candidates:
         raise SetError(f"There is no complete backup set of {site} below {folder}.")
-    return candidates[-1]
+    # A set that was taken while the clock was ahead would be the newest for years.
+    return ([one for one in candidates if not one.early] or candidates)[-1]
 
 
 def partial(root: str | os.PathLike[str], site: str) -> list[pathlib.Path]:
@@ -306,7 +319,7 @@ def clean(root: str | os.PathLike[str], site: str) -> list[str]:
     """Remove what interrupted runs left behind; returns the names."""
     left = partial(root, site)
     for path in left:
-        shutil.rmtree(path)
+        _remove(path)
     return [path.name for path in left]
 
 
@@ -314,7 +327,15 @@ def remove(found: BackupSet) -> None:
     """Remove a set: first its name, so that a half removed one is never taken for a set."""
     trash = found.path.with_name(f"{_TRASH}{found.stamp}")
     found.path.rename(trash)
-    shutil.rmtree(trash)
+    _remove(trash)
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Remove a folder, or a link to one, which stays where it is."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def prove(found: BackupSet, moment: datetime, result: dict[str, t.Any]) -> None:

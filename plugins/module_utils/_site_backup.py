@@ -163,6 +163,11 @@ class Site:
                 self.directory, [], new.part(_backup_set.CONFIG), optional=["compose.yaml", "config"]
             )
             facts, warnings = self.facts()
+            warnings += [
+                f"Set {one.stamp} is of the future, so it is never the newest: a clock was wrong. Rename or remove {one.path}."
+                for one in _backup_set.sets(self.root, self.name)
+                if one.early
+            ]
             rows = self.database.sql("SELECT VERSION();")
             made = new.finish(
                 {

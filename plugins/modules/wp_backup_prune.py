@@ -14,7 +14,7 @@ description:
   - Keeps the newest set of each of the last hours, days, weeks, months and years, by the time in the manifests (UTC).
   - Never leaves fewer than O(keep_min) sets, and never removes the last set that a drill has restored.
   - The clock is not asked, so a site that is no longer backed up keeps what it has.
-  - Folders that are no complete sets are neither counted nor removed.
+  - Folders that are no complete sets are neither counted nor removed, nor are sets of which a part is missing or cut.
 options:
   site:
     description: Name of the site.
@@ -144,7 +144,11 @@ def prune_here(module: AnsibleModule, policy: _backup_set.Policy) -> dict:
     params = module.params
     site = params["site"]
     with site_lock(lock_path(params["lock"] or site), params["lock_timeout"], f"wp_backup_prune of {site}"):
-        found = {one.stamp: one for one in _backup_set.sets(params["root"], site)}
+        listed = _backup_set.sets(params["root"], site)
+        found = {one.stamp: one for one in listed if one.whole}
+        for one in listed:
+            if not one.whole:
+                module.warn(f"{one.path} lacks a part, or one is cut: it is not counted and not removed.")
         proven = _backup_set.last_proven(found.values())
         plan = _backup_set.plan([one.taken for one in found.values()], policy, proven and proven.taken)
         if not module.check_mode:

@@ -268,3 +268,38 @@ def test_a_difference_is_never_the_newest_and_goes_with_the_next_set(tmp_path):
     backup_set.drop_differences(tmp_path, SITE)
     assert full.path.exists()
     assert not difference.path.exists()
+
+
+def test_a_set_of_the_future_is_not_the_newest(tmp_path):
+    made = make(tmp_path, NOON.replace(year=NOON.year - 1))
+    later = make(tmp_path, NOON.replace(year=NOON.year + 50))
+    assert later.early
+    assert backup_set.find(tmp_path, SITE).stamp == made.stamp
+    backup_set.remove(made)
+    assert backup_set.find(tmp_path, SITE).stamp == later.stamp
+
+
+def test_a_set_that_lies_elsewhere_loses_its_link_only(tmp_path):
+    made = make(tmp_path / "large")
+    folder = tmp_path / "sets" / SITE
+    folder.mkdir(parents=True)
+    (folder / made.stamp).symlink_to(made.path)
+    found = backup_set.find(tmp_path / "sets", SITE)
+    backup_set.verify(found)
+    backup_set.remove(found)
+    assert list(folder.iterdir()) == []
+    assert made.whole
+    (folder / ".partial-link").symlink_to(made.path)
+    (folder / ".partial-file").write_bytes(b"")
+    assert len(backup_set.clean(tmp_path / "sets", SITE)) == 2
+    assert list(folder.iterdir()) == []
+    assert made.whole
+
+
+def test_a_set_without_all_of_its_parts_is_not_whole(tmp_path):
+    made = make(tmp_path)
+    assert made.whole
+    made.part("files.tar.zst").write_bytes(b"cut")
+    assert not made.whole
+    made.part("files.tar.zst").unlink()
+    assert not made.whole
