@@ -44,7 +44,9 @@ def play(name, *arguments, check=True):
 def start(name, *arguments):
     """Start a playbook and do not wait for it."""
     command = ansible("ansible-playbook", str(ROOT / f"playbooks/{name}.yml"), *arguments)
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
 
 
 class Site:

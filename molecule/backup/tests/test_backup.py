@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
 import threading
 import time
 
@@ -423,6 +425,45 @@ echo json_encode($id > 0);
 """
 
 
+MOVE_PHASES = {
+    # Name: host to look at, shell condition there.
+    "copy": ("web2", "ls -d SETS/shop.test/.partial-*"),
+    "first restore": ("web2", "docker exec shop-test-database-1 ls /var/lib/mysql/ | grep _dp_new"),
+    "last set": ("web1", "READ_ONLY && ls -d SETS/shop.test/.partial-*"),
+    "last restore": (
+        "web2",
+        "grep -l since SETS/shop.test/2*/manifest.json && [ -s /run/lock/dockpress/shop.test.closed.lock ]",
+    ),
+    "cut-over": ("web2", "docker inspect shop-test-cron-1 | grep loop.sh"),
+}
+READ_ONLY = "docker exec shop-test-database-1 sh -c 'MYSQL_PWD=$(cat /run/secrets/db_root_password) mariadb -uroot -Ne \"SELECT @@read_only\"' | grep 1"
+
+
+@pytest.mark.skipif(not LONG, reason="make test-long")
+@pytest.mark.parametrize("phase", MOVE_PHASES)
+def test_kill_in_a_move(shop, good_set, phase):
+    before = shop.state()
+    host, seen = MOVE_PHASES[phase]
+    place = type(shop)(shop.name, host, shop.port)
+    running = start("move", "--limit", shop.name, "-e", "move_to=web2", "-e", "move_confirm=true")
+    condition = seen.replace("SETS", SETS).replace("READ_ONLY", READ_ONLY)
+    until(
+        lambda: place.on_host(f"{{ {condition}; }} >/dev/null 2>&1 && echo seen", check=False) == "seen",
+        running.poll,
+        300,
+    )
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    for one in ("web1", "web2"):
+        pids = "cat /run/lock/dockpress/shop.test*.lock | sed -nE 's/.*\"pid\": ([0-9]+).*/\\1/p'"
+        type(shop)(shop.name, one, shop.port).on_host(f"for pid in $({pids}); do kill -9 $pid; done", check=False)
+    # The old one serves all the while, and takes writes when it is told to go on.
+    assert shop.get()[0] == 200
+    play("backup", "--limit", shop.name, "-e", "backup_writes=accept")
+    assert shop.state() == before
+    shop.wp("option", "update", "blogdescription", f"after {phase}")
+
+
 def test_a_move_loses_nothing(shop, second):
     """Last: afterwards the shop is on the other host."""
     there = type(shop)(shop.name, "web2", shop.port)
@@ -442,7 +483,7 @@ def test_a_move_loses_nothing(shop, second):
     writer = threading.Thread(target=write, daemon=True)
     writer.start()
     with Requests(shop) as requests:
-        done = play("move", "--limit", shop.name, "-e", "move_to=web2")
+        done = play("move", "--limit", shop.name, "-e", "move_to=web2", *(["-e", "move_confirm=true"] if LONG else []))
         ended = time.time()
     stop.set()
     writer.join()
