@@ -25,6 +25,18 @@ def restore(site, *arguments, check=True):
     return play("restore", "--limit", site.name, "-e", "restore_confirm=true", *arguments, check=check)
 
 
+def module(site, name, **arguments):
+    """One call of a module, as the role makes it."""
+    containers = {
+        "container": f"{site.stack}-cron-1",
+        "fpm_container": f"{site.stack}-wordpress-1",
+        "database_container": f"{site.stack}-database-1",
+    }
+    arguments = {"site": site.name, "directory": site.directory, **containers, **arguments}
+    command = ansible("ansible", site.name, "-m", f"dockpress.hosting.{name}", "-a", json.dumps(arguments))
+    return run(command, check=False)
+
+
 @pytest.fixture(scope="module")
 def good_set(shop):
     return backup(shop)
@@ -141,17 +153,24 @@ def test_a_damaged_set_is_refused_before_anything_is_touched(shop, good_set, kin
     )
     try:
         before = shop.state()
-        failed = restore(shop, "-e", f"restore_set={bad}", check=False)
-        assert failed.returncode != 0
-        assert bad in failed.stdout
+        last = shop.metric("drill", "dockpress_drill_last_success_timestamp_seconds")
+        shop.on_host(f"rm -f /var/lib/dockpress/metrics/drill-run-{shop.name}.prom")
+        if kind == "truncated dump" or LONG:
+            failed = restore(shop, "-e", f"restore_set={bad}", check=False)
+            assert failed.returncode != 0
+            assert bad in failed.stdout
+            assert shop.state() == before
+            assert play("drill", "--limit", shop.name, "-e", f"drill_set={bad}", check=False).returncode != 0
+            assert "drill" not in shop.on_host("docker ps -a --format '{{.Names}}'")
+        else:
+            # Both at once, and without a stack to start: a drill onto the site itself, which is refused.
+            failed = module(shop, "wp_restore", confirm=True, drill=True, set=bad)
+            assert failed.returncode != 0
+            assert bad in failed.stdout
+        assert shop.metric("drill-run", "dockpress_drill_success") == 0
+        assert shop.metric("drill", "dockpress_drill_last_success_timestamp_seconds") == last
         assert shop.state() == before
         shop.assert_whole()
-        if kind in ("missing upload", "truncated dump") or LONG:
-            last = shop.metric("drill", "dockpress_drill_last_success_timestamp_seconds")
-            assert play("drill", "--limit", shop.name, "-e", f"drill_set={bad}", check=False).returncode != 0
-            assert shop.metric("drill-run", "dockpress_drill_success") == 0
-            assert shop.metric("drill", "dockpress_drill_last_success_timestamp_seconds") == last
-            assert "drill" not in shop.on_host("docker ps -a --format '{{.Names}}'")
     finally:
         shop.on_host(f"rm -rf {folder}")
 
@@ -185,7 +204,7 @@ def test_kill_in_a_backup(shop, good_set, phase):
     shop.assert_whole()
 
 
-@pytest.mark.parametrize("phase", ["import", "swap", *(["unpack", "safety"] if LONG else [])])
+@pytest.mark.parametrize("phase", ["import", "swap", *(["unpack", "safety", "exchanged"] if LONG else [])])
 def test_kill_in_a_restore(shop, good_set, phase):
     shop.wp("option", "update", "blogdescription", f"before {phase}")
     shop.php("$d = wp_upload_dir(); file_put_contents($d['basedir'] . '/later.txt', 'later'); echo 'true';")
@@ -196,6 +215,7 @@ def test_kill_in_a_restore(shop, good_set, phase):
         "safety": f"ls -d {SETS}/{shop.name}/.partial-*",
         "import": f"{database} | grep -q _dp_new",
         "swap": PHASE % "swapping",
+        "exchanged": f"{database}wordpress_dp_old/ | grep -q _dockpress_done",
     }[phase]
     holding = None
     if phase == "swap":
@@ -225,13 +245,7 @@ def test_kill_in_a_restore(shop, good_set, phase):
 def test_what_fails_after_the_swap_is_undone(shop, good_set):
     before = shop.state()
     # Nobody listens there, so the page cannot be seen after the exchange.
-    arguments = {
-        "site": shop.name, "directory": shop.directory, "container": f"{shop.stack}-cron-1", "fpm_container": f"{shop.stack}-wordpress-1",
-        "database_container": f"{shop.stack}-database-1", "confirm": True, "safety": False, "set": good_set, "address": "http://web:9",
-    }  # fmt: skip
-    failed = run(
-        ansible("ansible", shop.name, "-m", "dockpress.hosting.wp_restore", "-a", json.dumps(arguments)), check=False
-    )
+    failed = module(shop, "wp_restore", confirm=True, safety=False, set=good_set, address="http://web:9")
     assert failed.returncode != 0
     assert "the site is as it was" in re.sub(r"\s+", " ", failed.stdout)
     assert shop.state() == before
