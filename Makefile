@@ -104,5 +104,5 @@ molecule: venv packages ## One scenario: make molecule SCENARIO=default
 test-long: venv ## The longer proofs (hours)
 	DOCKPRESS_LONG=1 python tests/run.py --only-scenarios $(SCENARIOS)
 
-bench: venv ## Measure, and write docs/benchmarks.md
-	python tests/bench/run.py
+bench: venv ## Measure, and add the figures to docs/benchmarks.md (BENCH=sites for one)
+	python tests/bench/run.py $(BENCH)

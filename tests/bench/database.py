@@ -1,15 +1,12 @@
 """Export and import of a generated database, beside the plain tools.
 
-    python tests/bench/database.py --mariadb IMAGE --cli IMAGE --wordpress IMAGE [--megabytes 500] [--rounds 3]
-
-Starts a database and a WP-CLI container of its own on the local engine, and removes them. Prints one JSON object: medians in seconds,
-peak memory (RSS) of the processes that use the collection in MiB.
+Starts a database and a WP-CLI container of its own on the local engine, and removes them. Seconds are medians, memory is the
+peak (RSS) of the processes that use the collection.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pathlib
 import statistics
@@ -18,7 +15,11 @@ import sys
 import tempfile
 import time
 
+import common
+
 NAME = "dpbench"
+MEGABYTES = 500
+IMAGES = {"mariadb": "mariadb", "cli": "wordpress_cli", "wordpress": "wordpress"}
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / ".cache/collections")}
 # Text that compresses about as well as posts do.
@@ -74,20 +75,28 @@ def ours(*arguments):
     return [float(word) for word in out.split()]
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    for image in ("mariadb", "cli", "wordpress"):
-        parser.add_argument(f"--{image}", required=True)
-    parser.add_argument("--megabytes", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+def report() -> list[str]:
     remove = f"docker rm -fv {NAME}-db {NAME}-cli {NAME}-fpm; docker network rm {NAME}; docker volume rm {NAME}"
     subprocess.run(remove, shell=True, capture_output=True, check=False)
+    images = {short: common.image(name) for short, name in IMAGES.items()}
+    options = argparse.Namespace(megabytes=MEGABYTES, rounds=3, **images)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            print(json.dumps(measure(options, pathlib.Path(folder)), indent=2))
+            found = measure(options, pathlib.Path(folder))
         finally:
             subprocess.run(remove, shell=True, capture_output=True, check=False)
+    seconds = found["seconds"]
+    return [
+        f"Database of {found['sql_megabytes']} MB of SQL, medians of three rounds:",
+        "",
+        "| | seconds | ratio | peak memory of our process |",
+        "|---|---|---|---|",
+        f"| `mariadb-dump \\| zstd` by hand | {seconds['raw_export']} | 1 | |",
+        f"| `wp_db_export` | {seconds['export']} | {found['export_speed_against_raw']} x its speed | {found['peak_mib']['export']} MiB |",
+        f"| `wp db import` | {seconds['wp_db_import']} | 1 | |",
+        f"| `wp_db_import` (check, load beside the site, compare, swap) | {seconds['import']} "
+        f"| {found['import_speed_against_wp']} x its speed | {found['peak_mib']['import']} MiB |",
+    ]
 
 
 def measure(options, folder):
@@ -137,7 +146,3 @@ def measure(options, folder):
         "export_speed_against_raw": round(medians["raw_export"] / medians["export"], 2),
         "import_speed_against_wp": round(medians["wp_db_import"] / medians["import"], 2),
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -1,61 +1,50 @@
-"""Measures against the plain tools and writes what it finds into docs/benchmarks.md, good or bad.
+"""Measures against the plain tools and adds what it finds, good or bad, to docs/benchmarks.md.
 
-    python tests/bench/run.py [--megabytes 500]
+    python tests/bench/run.py [NAME ...] [--keep]
 
-Figures are ratios within one run, because machines are noisy; date and machine size stand beside them. The images are those that
-`make demo` or `make test` built on this machine.
+A bench is a file beside this one with a function `report()`, which returns the lines of its section. Figures are ratios within one run,
+because machines are noisy; date and machine size stand above them. The images are those that `make demo` or `make test` built on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import json
+import importlib
 import os
-import pathlib
-import subprocess
-import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs/benchmarks.md"
+import common
 
-
-def image(name: str) -> str:
-    """The newest image of this name that was built here."""
-    command = ["docker", "image", "ls", "--filter", f"reference=dockpress/{name}", "--format", "{{.ID}}"]
-    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    if not found:
-        sys.exit(f"There is no image of {name} on this machine. Run make demo first.")
-    return found[0]
+BENCHES = ("database", "sites", "declare", "front_page")
+PAGE = common.ROOT / "docs/benchmarks.md"
 
 
-def database(megabytes: int) -> list[str]:
-    command = [sys.executable, ROOT / "tests/bench/database.py", "--megabytes", str(megabytes)]
-    command += ["--mariadb", image("mariadb"), "--cli", image("wordpress_cli"), "--wordpress", image("wordpress")]
-    found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    seconds = found["seconds"]
-    return [
-        f"Database of {found['sql_megabytes']} MB of SQL, medians of three rounds:",
-        "",
-        "| | seconds | ratio | peak memory of our process |",
-        "|---|---|---|---|",
-        f"| `mariadb-dump \\| zstd` by hand | {seconds['raw_export']} | 1 | |",
-        f"| `wp_db_export` | {seconds['export']} | {found['export_speed_against_raw']} x its speed | {found['peak_mib']['export']} MiB |",
-        f"| `wp db import` | {seconds['wp_db_import']} | 1 | |",
-        f"| `wp_db_import` (check, load beside the site, compare, swap) | {seconds['import']} "
-        f"| {found['import_speed_against_wp']} x its speed | {found['peak_mib']['import']} MiB |",
-    ]
+def add(lines: list[str]) -> None:
+    """Add a section at the end of the page, below today's heading. What stands there already stays."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    heading = f"## {datetime.date.today()}, {os.cpu_count()} cores, {memory:.0f} GiB"
+    page = PAGE.read_text(encoding="utf-8").rstrip()
+    last = [line for line in page.splitlines() if line.startswith("## ")][-1:]
+    parts = [page, *([] if last == [heading] else [heading]), "\n".join(lines)]
+    PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--keep", action="store_true", help="leave the sandbox of the benches standing")
+    parser.add_argument("benches", nargs="*", help=f"of {', '.join(BENCHES)}; all of them when none is named")
     arguments = parser.parse_args()
-    lines = database(arguments.megabytes)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    head = f"## {datetime.date.today()}, {os.cpu_count()} cores, {memory:.0f} GiB"
-    PAGE.write_text(PAGE.read_text().rstrip() + "\n\n" + "\n".join([head, "", *lines]) + "\n")
-    print(f"Written to {PAGE}")
+    if unknown := set(arguments.benches) - set(BENCHES):
+        parser.error(f"there is no bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    try:
+        for name in arguments.benches or BENCHES:
+            print(f"=== {name}", flush=True)
+            lines = importlib.import_module(name).report()
+            print("\n".join(lines), flush=True)
+            add(lines)
+    finally:
+        if not arguments.keep:
+            common.remove_sandbox()
 
 
 if __name__ == "__main__":
