@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Mapping
 
@@ -96,9 +97,18 @@ def sites(hostvars: Mapping, groups: Mapping, docker_host: str | None = None) ->
     """List the sites of the group ``wordpress``, sorted by name; see RETURN for the keys of each."""
     if not isinstance(groups, Mapping):
         raise AnsibleFilterError("dockpress.hosting.sites: write {{ hostvars | dockpress.hosting.sites(groups) }}")
-    defaults = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    found = [site_of(name, hostvars[name], defaults) for name in sorted(groups.get("wordpress", []))]
-    return found if docker_host is None else [site for site in found if site["docker_host"] == docker_host]
+    defaults = role_defaults()
+    # Every value of another site is an expression to evaluate: of sites elsewhere, no more than where they are.
+    return [
+        site_of(name, hostvars[name], defaults)
+        for name in sorted(groups.get("wordpress", []))
+        if docker_host is None or str(hostvars[name].get("wordpress_docker_host", "")) == docker_host
+    ]
+
+
+@functools.cache
+def role_defaults() -> Mapping:
+    return yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
 
 
 def site_of(name: str, variables: Mapping, defaults: Mapping) -> dict:
