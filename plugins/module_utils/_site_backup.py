@@ -251,7 +251,7 @@ class Site:
         """Bring database and files to what they were before a swap, whether that was done, half done or not begun."""
         self.database.abort()
         _tree_swap.back(steps, self.web, self.stage / "staged", self.stage / "saved")
-        self.wp.reload_fpm()
+        self.wp.reload_code()
 
     def clear_stage(self) -> None:
         """Remove what was unpacked or put aside beside the web root."""

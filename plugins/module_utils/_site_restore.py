@@ -146,7 +146,7 @@ def restore(
         # The tables may have to wait for those who read them, so they go first; the files follow within milliseconds.
         site.database.swap(extra, beside=lambda: _tree_swap.forward(steps, site.web, staged, saved))
         result["swap_seconds"] = round(time.monotonic() - swapping, 2)
-        site.wp.reload_fpm()
+        site.wp.reload_code()
         if replace and old_url and old_url.rstrip("/") != target.rstrip("/"):
             result["replaced"] = replace(site, old_url.rstrip("/"), target.rstrip("/"))
         _flush(site)

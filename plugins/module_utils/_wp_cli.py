@@ -38,6 +38,14 @@ STDERR = 2
 # standard error, so that standard output holds what was asked for.
 PHP = ("php", "-d", "memory_limit=512M", "-d", "display_errors=stderr")
 WP = "/usr/local/bin/wp"
+# OPcache's files for the command line, where a php.ini asks for them: one folder, named by a hash.
+FORGET_COMPILED = r"""
+$cache = ini_get('opcache.file_cache');
+foreach ($cache ? glob("$cache/*", GLOB_ONLYDIR) : [] as $folder) {
+    $old = "$cache/.old-" . getmypid();
+    if (preg_match('/^[0-9a-f]{32}$/D', basename($folder)) && rename($folder, $old)) passthru('rm -rf ' . escapeshellarg($old));
+}
+"""
 
 
 def wp_argument_spec(**more: dict) -> dict:
@@ -543,19 +551,23 @@ class WpCli:
         script = 'mkdir -p "$(dirname "$1")" && cat >"$1.part" && mv "$1.part" "$1"'
         self.execute(["sh", "-c", script, "sh", destination], content)
 
-    def reload_fpm(self) -> bool:
-        """Let PHP-FPM load all code anew, without dropping requests: OPcache may hold files that are gone.
+    def reload_code(self) -> None:
+        """Let PHP-FPM (without dropping requests) and WP-CLI load all code anew.
 
-        The signal is sent inside the container: one that the API has signalled counts as stopped by hand, and Docker would not
-        start it again after a crash or a reboot. False where there is no running ``fpm_container``.
+        OPcache compares a file's time and nothing else, and knows of no file that is gone. The signal is sent inside the container:
+        one that the API has signalled counts as stopped by hand, and Docker would not start it again after a crash or a reboot.
         """
-        if not self.fpm_container:
-            return False
-        try:
-            done = self.client.containers.get(self.fpm_container).exec_run(["sh", "-c", "kill -USR2 1"])
-        except docker.errors.APIError:
-            return False
-        return done.exit_code == 0
+        self._for_running(self.fpm_container, lambda found: found.exec_run(["sh", "-c", "kill -USR2 1"]))
+        # A container that was started for this has no compiled code yet.
+        self._for_running(self.container, lambda found: self.execute(["php", "-r", FORGET_COMPILED], target=found.id))
+
+    def _for_running(self, name: str | None, act: t.Callable[[t.Any], t.Any]) -> None:
+        """Do something with a container, if it is there and runs."""
+        if name:
+            with contextlib.suppress(docker.errors.APIError, WpCliError):
+                found = self.client.containers.get(name)
+                if found.status == "running":
+                    act(found)
 
 
 def find_json(result: Result) -> t.Any:

@@ -286,7 +286,7 @@ class Site:
 
     def _reload(self) -> None:
         if self.code_changed or any(step.code for step in self.done):
-            self.wp.reload_fpm()
+            self.wp.reload_code()
 
     # -- acting
 

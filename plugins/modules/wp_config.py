@@ -117,7 +117,7 @@ def main() -> None:
             # The file is evaluated before it is put in place: there is nothing to read again.
             config.before_reading(site)
             if site.planned and not module.check_mode:
-                wp.reload_fpm()
+                wp.reload_code()
             answer = site.results()
     except WpCliError as error:
         module.fail_json(**error.as_failure())

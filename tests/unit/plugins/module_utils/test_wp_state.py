@@ -112,7 +112,7 @@ class FakeWp:
         done = [{"number": number, "value": None} for number in range(len(data["operations"]))]
         return [*done, {"end": True}], Result(0, b"", b"", ["wp"])
 
-    def reload_fpm(self):
+    def reload_code(self):
         self.reloads += 1
 
 
