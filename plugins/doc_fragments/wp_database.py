@@ -27,7 +27,8 @@ options:
   lock:
     description:
       - The lock file on the managed host that is held from beginning to end.
-      - Without it, C(/run/lock/dockpress/<site>.lock), where the site is the label C(dockpress.site) of the database container, or its Compose project.
+      - Without it, the file that the label C(dockpress.lock) of the database container names, else C(/run/lock/dockpress/<site>.lock),
+        where the site is its label C(dockpress.site), or its Compose project.
     type: path
   lock_timeout:
     description:

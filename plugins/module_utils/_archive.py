@@ -100,11 +100,11 @@ def contents(archive: pathlib.Path) -> Contents:
 
 
 def unpack(archive: pathlib.Path, directory: pathlib.Path) -> Contents:
-    """Unpack an archive, with owners, modes and times, and say what it held. Raises ArchiveError, OSError."""
+    """Unpack an archive, with owners (where root does it), modes and times, and say what it held. Raises ArchiveError, OSError."""
     command = [
         "--extract",
         f"--directory={directory}",
-        "--same-owner",
+        "--same-owner" if os.geteuid() == 0 else "--no-same-owner",
         "--same-permissions",
         "--delay-directory-restore",
     ]
@@ -167,6 +167,20 @@ def _lasting(about: list[int] | None) -> tuple[int, ...] | None:
     if stat.S_ISDIR(about[0]):
         return (stat.S_IFMT(about[0]),)
     return (*about[:4], about[4] // 10**9)
+
+
+def hand_over(tree: pathlib.Path, owner: os.stat_result) -> None:
+    """Give ``owner`` what belongs to whom ``tree`` itself belongs to. Nothing happens where that is the same. Raises OSError."""
+    old = tree.stat()
+    if (old.st_uid, old.st_gid) == (owner.st_uid, owner.st_gid):
+        return
+    for folder, folders, files in os.walk(tree):
+        for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):  # noqa: PTH118
+            own = os.lstat(path)
+            uid = owner.st_uid if own.st_uid == old.st_uid else -1
+            gid = owner.st_gid if own.st_gid == old.st_gid else -1
+            if (uid, gid) != (-1, -1):
+                os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def _unpack(archive: pathlib.Path, mode: list[str]) -> Contents:

@@ -28,11 +28,14 @@ def container_lock(attrs):
     """The lock file that belongs to a container.
 
     :param attrs: what the engine says about the container (``docker inspect``).
-    :return: the file of the site that the label ``dockpress.site`` names, else of its Compose project, else of the container itself.
+    :return: the file that the label ``dockpress.lock`` names; without it, that of the site of the label ``dockpress.site``, else of its
+        Compose project, else of the container itself.
     """
     labels = (attrs.get("Config") or {}).get("Labels") or {}
     name = attrs.get("Name", "").lstrip("/")
-    return lock_path(labels.get("dockpress.site") or labels.get("com.docker.compose.project") or name)
+    return labels.get("dockpress.lock") or lock_path(
+        labels.get("dockpress.site") or labels.get("com.docker.compose.project") or name
+    )
 
 
 @contextmanager

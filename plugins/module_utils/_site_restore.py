@@ -19,7 +19,10 @@ from ansible_collections.dockpress.hosting.plugins.module_utils import _archive,
 from ansible_collections.dockpress.hosting.plugins.module_utils._dump import DumpError, DumpInfo
 from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import NOT_OURS, Site
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCliError
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_search_replace import check_pairs, search_replace
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_search_replace import (
+    check_addresses,
+    search_replace,
+)
 
 # Asks the site's own web server, from a container in its network, under the name that visitors use.
 FETCH = r"""
@@ -86,6 +89,8 @@ def examine(site: Site, found: _backup_set.BackupSet) -> DumpInfo:
         files, about = found.part(_backup_set.FILES), manifest["parts"][_backup_set.FILES]
         if found.since is None:
             held = _archive.unpack(files, staged)
+            # Another site's web root may belong to another user, a developer for example.
+            _archive.hand_over(staged, site.web.stat())
         else:
             held = _archive.unpack_onto(files, site.web, staged, about["tree"])
         if difference := held.difference(about):
@@ -208,10 +213,8 @@ def proof(site: Site, found: _backup_set.BackupSet, url: str, address: str) -> d
 
 
 def replace_urls(site: Site, old: str, new: str) -> dict[str, t.Any]:
-    """Bring the addresses in the database from ``old`` to ``new``, whichever of the two schemes they have."""
-    rest = old.partition("://")[2]
-    pairs = check_pairs([{"from": f"{scheme}://{rest}", "to": new} for scheme in ("http", "https")])
-    done = search_replace(site.wp, pairs, write=True)
+    """Bring the addresses in the database from ``old`` to ``new``, however they are written."""
+    done = search_replace(site.wp, addresses=check_addresses([{"from": old, "to": new}]), write=True)
     return {name: done[name] for name in ("changes", "left", "leftovers")}
 
 

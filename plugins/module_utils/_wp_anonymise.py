@@ -9,11 +9,11 @@ It runs in one transaction, so that a run which is ended half-way changes nothin
 from __future__ import annotations
 
 # $data: keep (logins), domain, commit.
-# Emits one object: users, comments, addresses, replaced, sessions, left, tables_without_transaction.
+# Emits one object: users, comments, addresses, replaced, emptied, sessions, left, tables_without_transaction.
 ANONYMISE = r"""
 global $wpdb;
 $domain = $data['domain'];
-$count = ['users' => 0, 'comments' => 0, 'addresses' => 0, 'replaced' => 0, 'sessions' => 0];
+$count = ['users' => 0, 'comments' => 0, 'addresses' => 0, 'replaced' => 0, 'emptied' => 0, 'sessions' => 0];
 $wpdb->suppress_errors(true);
 function dp_query($sql) {
     global $wpdb;
@@ -108,6 +108,24 @@ try {
         $signups = "SELECT signup_id AS id, user_email AS mail FROM {$wpdb->base_prefix}signups";
         foreach ($wpdb->get_results($signups) as $s) $know($s->mail, "signup$s->id@$domain");
     }
+    foreach ($of_blogs('posts') as $t) {
+        // Who asked for their data, or to be forgotten.
+        $asked = "SELECT ID, post_title FROM " . dp_name($t) . " WHERE post_type = 'user_request'";
+        foreach ($wpdb->get_results($asked) as $p) $know($p->post_title, "request$p->ID@$domain");
+    }
+    // Shops, forms and newsletters keep persons of their own: in columns and under meta keys that say so.
+    $columns = [];
+    foreach ($names as $t) $columns[$t] = $wpdb->get_col('SHOW COLUMNS FROM ' . dp_name($t));
+    $persons = array_filter($columns, fn ($of) => (bool) preg_grep('/mail/i', $of));
+    $metas = array_keys(array_filter($columns, fn ($of) => !array_diff(['meta_key', 'meta_value'], $of)));
+    $metas = array_diff($metas, [$wpdb->base_prefix . 'sitemeta']);
+    $sources = [];
+    foreach ($persons as $t => $of) foreach (preg_grep('/mail/i', $of) as $c)
+        $sources[] = 'SELECT DISTINCT ' . dp_name($c) . ' FROM ' . dp_name($t) . ' WHERE ' . dp_name($c) . " LIKE '%@%'";
+    foreach ($metas as $t)
+        $sources[] = 'SELECT DISTINCT meta_value FROM ' . dp_name($t) . " WHERE meta_key LIKE '%mail%' AND meta_value LIKE '%@%'";
+    foreach ($sources as $set) foreach ($wpdb->get_col($set) as $mail)
+        if (is_email(trim($mail))) $know($mail, 'person' . (count($map) + 1) . "@$domain");
     $count['addresses'] = count($map);
 
     // ---- users
@@ -116,7 +134,7 @@ try {
         $id = (int) $u->ID;
         $count['sessions'] += dp_query($wpdb->prepare(
             "DELETE FROM $wpdb->usermeta WHERE user_id = %d AND meta_key IN ('session_tokens', '_application_passwords')", $id));
-        if (in_array($id, $kept_ids, true) || $u->user_login === "user$id") continue;
+        if (in_array($id, $kept_ids, true) || ($u->user_login === "user$id" && $u->user_email === "user$id@$domain")) continue;
         $logins[$u->user_login] = "user$id";
         $count['users']++;
         dp_query($wpdb->prepare(
@@ -140,6 +158,18 @@ try {
             . " WHERE $spare (comment_author_url <> '' OR comment_author_IP <> '' OR comment_agent <> ''"
             . " OR comment_author <> IF(user_id > 0, CONCAT('User ', user_id), 'Visitor'))");
     }
+
+    // ---- persons of shops and forms
+    $private = '(first_?name|last_?name|company|address(_?[12])?|address_index|phone|postcode|zip|city|ip|ip_?address|user_?agent|username)';
+    foreach ($persons as $t => $of) foreach (preg_grep("/^(customer_|user_|billing_|shipping_)?$private$/i", $of) as $c) {
+        $count['emptied'] += dp_query('UPDATE ' . dp_name($t) . ' SET ' . dp_name($c) . " = '' WHERE " . dp_name($c) . " <> ''");
+    }
+    foreach ($metas as $t) {
+        $others = $t === $wpdb->usermeta && $kept_ids ? ' AND user_id NOT IN (' . implode(',', $kept_ids) . ')' : '';
+        $count['emptied'] += dp_query('UPDATE ' . dp_name($t)
+            . " SET meta_value = '' WHERE meta_key REGEXP '^_?(customer|billing|shipping)_$private$' AND meta_value <> ''$others");
+    }
+    foreach ($of_blogs('(?:woocommerce_sessions|signups|registration_log)') as $t) $count['sessions'] += dp_query('DELETE FROM ' . dp_name($t));
 
     // ---- their addresses wherever they stand: other tables, serialized values, links
     $seen = 0;

@@ -10,7 +10,10 @@ so it works while the site's address is still the old one.
 
 from __future__ import annotations
 
-# `$data`: pairs [[from, to], ...], tables [patterns], skip_columns [names], blobs (bool), write (bool), samples (int).
+import contextlib
+from urllib.parse import urlsplit
+
+# `$data`: pairs [[from, to], ...], addresses [{hosts, port, path, to}, ...], tables [patterns], skip_columns [names], blobs (bool), write (bool), samples (int).
 PHP = r"""
 eval(WP_CLI::get_runner()->get_wp_config_code());
 
@@ -18,9 +21,19 @@ final class Replacer {
     public array $map = [];
     private array $back = [];
     private array $forms = [];
+    // Addresses: [pattern, what it becomes]. How a colon, a slash and a dash are written is
+    // left open: as they are, for JSON (in JSON), for a query, for HTML, for the attributes of a block.
+    private array $addresses = [];
+    private array $pieces64 = [];
     public bool $collided = false;
+    private const COLON = '(?::|%3A|%253A|&#0*58;|&#x0*3A;)';
+    private const SLASH = '(?:\\\\*\/|%2F|%252F|\\\\*u002F|&#0*47;|&#x0*2F;)';
+    // Where a name begins that has no scheme in front: not inside a longer name, nor in a mail address.
+    private const BEGIN = '(?:(?<![\w.@-])|(?<=%(?!40|2D|2E)[0-9A-F]{2})|(?<=\\\\[nrtbf])|(?<=\\\\u[0-9a-f]{4}))(?<!%40|u0040)';
+    private const END = '(?![\w-])(?!\.\w)(?!\\\\*u002d)';
 
-    public function __construct(array $pairs) {
+    public function __construct(array $pairs, array $addresses = []) {
+        foreach ($addresses as $one) $this->address($one);
         $json = static fn($text, $flags) => substr(json_encode($text, $flags), 1, -1);
         $ways = [
             'plain' => static fn($s) => $s,
@@ -46,24 +59,90 @@ final class Replacer {
         $this->map = $this->back + $this->map;
     }
 
+    private function address(array $one): void {
+        $to = parse_url($one['to']);
+        $names = $one['hosts'];
+        foreach ($one['hosts'] as $host) array_push($names, substr(json_encode($host), 1, -1), rawurlencode($host));
+        $names = array_unique($names);
+        $host = implode('|', array_map(static fn($n) => str_replace('\\-', '(?:-|\\\\*u002d)', preg_quote($n, '~')), $names));
+        // On another host any port of the old one is the old site; on the same only its own is.
+        $same = in_array(strtolower($to['host']), array_map('strtolower', $one['hosts']), true);
+        $port = $same ? ($one['port'] ? self::COLON . $one['port'] : '(?!' . self::COLON . '\d)') : '(?:' . self::COLON . '\d{1,5})?';
+        $path = '';
+        foreach (array_filter(explode('/', $one['path']), 'strlen') as $part) $path .= self::SLASH . preg_quote($part, '~');
+        $bare = strpos($one['hosts'][0], '.') === false ? '' : '|' . self::BEGIN;
+        $pattern = '~(?:(?<scheme>https?)(?<colon>' . self::COLON . ')(?<slash>' . self::SLASH . ')\k<slash>(?:[^\s/"\'<>@\\\\]{1,100}@)?'
+            . '|(?<bareslash>' . self::SLASH . ")\\k<bareslash>$bare)(?<host>$host)$port(?<path>$path)" . self::END . '~i';
+        $this->addresses[] = [$pattern, $to];
+        foreach ($one['hosts'] as $name) {
+            $piece = self::needle($name);
+            foreach ([0, 1, 2] as $shift) {
+                // Only what no neighbouring byte has a part in.
+                $inner = substr(base64_encode(str_repeat('x', $shift) . $piece), [0, 2, 3][$shift]);
+                $this->pieces64[] = substr($inner, 0, (int) ((strlen($piece) * 8 - [0, 4, 2][$shift]) / 6));
+            }
+        }
+        $this->pieces64 = array_values(array_unique(array_filter($this->pieces64, static fn($p) => strlen($p) >= 4)));
+    }
+
+    // What SQL looks for besides the needles: base64 of them.
+    public function pieces64(): array { return $this->pieces64; }
+
+    private function text(string $text): string {
+        if ($this->map) $text = strtr($text, $this->map);
+        foreach ($this->addresses as [$pattern, $to]) {
+            $text = preg_replace_callback($pattern, static fn($m) => self::become($m, $to), $text) ?? $text;
+        }
+        return $this->pieces64 ? $this->base64($text) : $text;
+    }
+
+    private static function become(array $m, array $to): string {
+        $slash = $m['slash'] . ($m['bareslash'] ?? '');
+        $wide = preg_match('/^%(25)?/', $slash, $percent) ? ($percent[0] === '%25' ? '%253A' : '%3A') : ':';
+        $colon = $m['colon'] !== '' ? $m['colon'] : $wide;
+        $host = $to['host'];
+        // Two dashes are written so within the attributes of a block.
+        if (preg_match('/\\\\*u002d/i', $m['host'], $dash)) $host = str_replace('--', $dash[0] . $dash[0], $host);
+        return ($m['scheme'] !== '' ? $to['scheme'] . $colon : '') . $slash . $slash . $host . (isset($to['port']) ? $colon . $to['port'] : '')
+            . str_replace('/', $slash !== '' ? $slash : '/', rtrim($to['path'] ?? '', '/'));
+    }
+
+    // Text that a page builder or a data: address packed.
+    private function base64(string $text): string {
+        foreach ($this->pieces64 as $piece) if (strpos($text, $piece) !== false) {
+            return preg_replace_callback('~(?<![\w+=])(?:[A-Za-z0-9+]|\\\\?/){12,}={0,2}(?![\w+/=])~', function ($m) {
+                $packed = str_replace('\\/', '/', $m[0]);
+                $plain = base64_decode($packed, true);
+                if ($plain === false || base64_encode($plain) !== $packed || !$this->has($plain)) return $m[0];
+                $new = base64_encode($this->value($plain));
+                return $packed === $m[0] ? $new : str_replace('/', '\\/', $new);
+            }, $text) ?? $text;
+        }
+        return $text;
+    }
+
     // One piece of text as PHP, JSON or a person wrote it.
     public function value(string $text, int $depth = 0): string {
         if (!$this->has($text) || $depth > 20) return $text;
         if (self::looksSerialized($text)) {
             $at = 0;
             $new = $this->serialized($text, $at, $depth);
-            return $new !== null && $at === strlen($text) ? $new : $text;
+            if ($new !== null && $at === strlen($text)) return $new;
+            // Broken already. A text stays for whoever can mend it, an address must not.
+            return $this->addresses ? $this->text($text) : $text;
         }
         $first = ltrim($text)[0] ?? '';
         if ($first === '{' || $first === '[' || $first === '"') {
             $decoded = json_decode($text);
             if (json_last_error() === JSON_ERROR_NONE) return $this->json($text, $decoded, $depth);
         }
-        return strtr($text, $this->map);
+        return $this->text($text);
     }
 
     private function has(string $text): bool {
         foreach ($this->forms as $from => $form) if (strpos($text, (string) $from) !== false) return true;
+        foreach ($this->addresses as [$pattern]) if (preg_match($pattern, $text)) return true;
+        foreach ($this->pieces64 as $piece) if (strpos($text, $piece) !== false) return true;
         return false;
     }
 
@@ -83,7 +162,7 @@ final class Replacer {
                 }
             }
         }
-        $new = strtr($text, $this->map);
+        $new = $this->text($text);
         json_decode($new);
         return json_last_error() === JSON_ERROR_NONE ? $new : $text;
     }
@@ -176,12 +255,18 @@ final class Replacer {
                 if ($other > 0) $found['other case'] = ($found['other case'] ?? 0) + $other;
             }
         }
+        foreach ($this->addresses as [$pattern, $to]) {
+            preg_match_all($pattern, $text, $all, PREG_SET_ORDER);
+            $count = count(array_filter($all, static fn($m) => self::become($m, $to) !== $m[0]));
+            if ($count) $found['address'] = ($found['address'] ?? 0) + $count;
+        }
+        if ($this->pieces64 && $this->base64($text) !== $text) $found['base64'] = 1;
         return $found;
     }
 
     // Ways to say in SQL that a row may hold any form: the longest piece that no encoding touches.
     public static function needle(string $from): string {
-        $pieces = preg_split('/[^A-Za-z0-9._~-]+/', $from);
+        $pieces = preg_split('/[^A-Za-z0-9._~]+/', $from);
         usort($pieces, static fn($a, $b) => strlen($b) <=> strlen($a));
         return $pieces[0];
     }
@@ -202,9 +287,7 @@ function dp_connect(): mysqli {
 $q = static fn(string $name): string => '`' . str_replace('`', '``', $name) . '`';
 $reader = dp_connect();
 $writer = dp_connect();
-$replacer = new Replacer($data['pairs']);
 $patterns = $data['tables'] ?: [$table_prefix . '*'];
-$needles = array_unique(array_map([Replacer::class, 'needle'], array_column($data['pairs'], 0)));
 $result = ['tables' => 0, 'changes' => [], 'leftovers' => [], 'left' => 0, 'without_key' => [], 'prefix' => $table_prefix, 'multisite' => false];
 
 $leave = static function (string $table, string $column, string $where, array $found, string $why) use (&$result, $data): void {
@@ -219,6 +302,19 @@ foreach ($list->fetch_all() as [$table, $engine]) {
     foreach ($patterns as $pattern) if (fnmatch($pattern, $table)) { $tables[$table] = $engine; break; }
 }
 $result['multisite'] = isset($tables[$table_prefix . 'blogs'], $tables[$table_prefix . 'site']);
+// Sites of a network below the address go with it.
+if ($result['multisite']) foreach ($data['addresses'] as $one) foreach ($one['path'] === '' ? $one['hosts'] : [] as $host) {
+    foreach (array_column($reader->query('SELECT DISTINCT domain FROM ' . $q($table_prefix . 'blogs'))->fetch_all(), 0) as $domain) {
+        $name = preg_replace('/:\d+$/', '', $domain);
+        if (!str_ends_with(strtolower($name), ".$host")) continue;
+        $below = substr($name, 0, -strlen($host));
+        if ($below !== 'www.') $data['addresses'][] = ['hosts' => [$name], 'to' => preg_replace('~://~', "://$below", $one['to'], 1)] + $one;
+    }
+}
+$replacer = new Replacer($data['pairs'], $data['addresses']);
+$needles = array_unique(array_map([Replacer::class, 'needle'],
+    array_merge(array_column($data['pairs'], 0), ...array_column($data['addresses'], 'hosts'))));
+$needles = array_merge($needles, $replacer->pieces64());
 $hosts = [];
 foreach ($data['pairs'] as [$from, $to]) {
     [$a, $b] = [parse_url($from), parse_url($to)];
@@ -338,13 +434,53 @@ def check_pairs(pairs):
     return cleaned
 
 
-def search_replace(wp, pairs, *, write, tables=(), skip_columns=("guid",), blobs=False, samples=50, timeout=None):
-    """Replace ``pairs`` in the database of the site of ``wp`` (a ``WpCli``), in one transaction.
+def check_addresses(addresses):
+    """What the program needs to know of addresses, from ``[{"from": URL, "to": URL}, ...]``; raises ValueError with what to write instead."""
+    cleaned = []
+    for number, pair in enumerate(addresses, 1):
+        parts = {}
+        for end in ("from", "to"):
+            parts[end] = url = urlsplit(pair[end])
+            if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+                raise ValueError(
+                    f"addresses: {end} of pair {number} is {pair[end]!r}. Write the address of a site, such as https://www.example.com."
+                )
+        hosts = _spellings(parts["from"].hostname)
+        if "." in hosts[0] and not hosts[0].replace(".", "").isdigit():
+            # With and without www. is the same site in practice: one of the two sends visitors to the other.
+            twins = [host[4:] if host.startswith("www.") else "www." + host for host in hosts]
+            hosts += [host for host in twins if host not in _spellings(parts["to"].hostname)]
+        cleaned.append(
+            {
+                "hosts": hosts,
+                "port": str(parts["from"].port or ""),
+                "path": parts["from"].path.rstrip("/"),
+                "to": pair["to"].rstrip("/"),
+            }
+        )
+    return cleaned
+
+
+def _spellings(host):
+    """A host name as the network writes it and as people do: ``xn--bcher-kva.example`` and ``bücher.example``."""
+    if ":" in host:
+        return [f"[{host}]"]
+    found = [host]
+    with contextlib.suppress(UnicodeError):
+        found += [host.encode("ascii").decode("idna")] if host.isascii() else [host.encode("idna").decode("ascii")]
+    return list(dict.fromkeys(found))
+
+
+def search_replace(
+    wp, pairs=(), *, write, addresses=(), tables=(), skip_columns=("guid",), blobs=False, samples=50, timeout=None
+):
+    """Replace ``pairs`` and ``addresses`` (as checked) in the database of the site of ``wp`` (a ``WpCli``), in one transaction.
 
     :return: dict with ``changes`` ({"table.column": rows}), ``leftovers`` (list) and ``left`` (their sum), ``without_key``, ``multisite``.
     """
     data = {
-        "pairs": pairs,
+        "pairs": list(pairs),
+        "addresses": list(addresses),
         "tables": list(tables),
         "skip_columns": list(skip_columns),
         "blobs": blobs,

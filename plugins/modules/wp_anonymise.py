@@ -12,9 +12,12 @@ version_added: 0.1.0
 description:
   - Replaces names, e-mail addresses and passwords of users, and names, addresses and IP addresses of commenters. Ends all
     sessions and removes application passwords.
+  - Does the same to customers and senders of forms, whom shops, forms and newsletters keep in tables with a column for a mail address, and
+    under meta keys such as C(_billing_phone); their names, postal addresses, telephone numbers and IP addresses are emptied. Shopping carts,
+    sign-ups that wait and the log of registrations are removed.
   - The addresses are replaced wherever they stand in the site's tables, also inside serialized values and links, and
     afterwards all tables are searched for them once more.
-  - Addresses that belong to no user, commenter or administrator, and names in texts, stay as they are.
+  - Addresses that stand only in texts or settings and belong to none of these, and names in texts, stay as they are.
   - For copies only. There is no way back, and visitors' data of the site that it runs on is gone.
   - Everything happens in one transaction.
 author:
@@ -68,8 +71,13 @@ replaced:
   returned: success
   type: int
   sample: 498
+emptied:
+  description: How many rows lost a name, a postal address, a telephone number or an IP address of a customer or sender.
+  returned: success
+  type: int
+  sample: 75
 sessions:
-  description: How many users' sessions and sets of application passwords were removed.
+  description: How many sessions, sets of application passwords, shopping carts and sign-ups were removed.
   returned: success
   type: int
   sample: 3
@@ -113,7 +121,7 @@ def main() -> None:
             msg=f"In {answer['left']} values an address still stands, in a form that is not replaced. Do not hand this copy out.",
             **answer,
         )
-    changed = any(answer[name] for name in ("users", "comments", "addresses", "replaced", "sessions"))
+    changed = any(answer[name] for name in ("users", "comments", "addresses", "replaced", "emptied", "sessions"))
     module.exit_json(changed=changed, **answer)
 
 

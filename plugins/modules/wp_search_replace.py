@@ -14,6 +14,7 @@ description:
   - A text is found as it stands, with escaped slashes and as JSON writes it, in JSON inside JSON, and percent-encoded; in values and array keys
     of serialized PHP (whose lengths are corrected, without making any object), in JSON inside serialized PHP and the reverse.
   - What could not be replaced is counted and listed in RV(left) and RV(leftovers), never passed over.
+  - An address of a site in O(addresses) is found however it is written.
   - All pairs are applied in one pass, the longest match first, so a result is not replaced again. Where the new text contains the old one,
     a second run changes nothing.
 notes:
@@ -27,13 +28,35 @@ options:
     description:
       - What to replace. All pairs are applied at once.
       - A URL without a path replaces the domain in the tables of a network, C(blogs) and C(site), too.
+      - Needed where O(addresses) is not given.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       from:
         description:
           - The text to replace, at least three characters. Upper and lower case differ.
+        type: str
+        required: true
+      to:
+        description:
+          - What it becomes.
+        type: str
+        required: true
+  addresses:
+    description:
+      - Addresses of sites to replace, for a copy that must not lead to its original.
+      - Found are V(http) and V(https), any port unless both have the same host, in upper and lower case, with and without C(www.), without a scheme
+        and as a name by itself, in punycode and not, as JSON, HTML, queries and the attributes of blocks write them, and in base64.
+      - A mail address is not replaced, nor what only begins or ends like the address, such as C(myblog.example.com) or C(blog.example.com.au).
+      - In a network, the sites below the host (C(shop.example.com) of C(example.com)) go with it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      from:
+        description:
+          - The address to replace, such as V(https://blog.example.com), with the path where the site is in one.
         type: str
         required: true
       to:
@@ -92,6 +115,15 @@ EXAMPLES = r"""
         to: https://www.example.com
   register: moved
 
+- name: A copy that does not lead to its original
+  dockpress.hosting.wp_search_replace:
+    container: staging-example-com-cron-1
+    addresses:
+      - from: https://blog.example.com
+        to: https://staging.example.com
+    skip_columns: []
+    blobs: true
+
 - name: Nothing of the old address is left
   ansible.builtin.assert:
     that: moved.left == 0
@@ -147,16 +179,22 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCli, WpCliError, wp_argument_spec
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_search_replace import check_pairs, search_replace
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_search_replace import (
+    check_addresses,
+    check_pairs,
+    search_replace,
+)
 
 
 def replace(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
-    pairs = check_pairs(params["pairs"])
+    addresses = check_addresses(params["addresses"])
+    pairs = check_pairs(params["pairs"]) if params["pairs"] or not addresses else []
     with WpCli.from_params(params) as wp:
         done = search_replace(
             wp,
             pairs,
+            addresses=addresses,
             write=not module.check_mode,
             tables=params["tables"],
             skip_columns=params["skip_columns"],
@@ -188,7 +226,8 @@ def main() -> None:
     text = {"type": "str", "required": True}
     module = AnsibleModule(
         argument_spec=wp_argument_spec(
-            pairs={"type": "list", "elements": "dict", "required": True, "options": {"from": text, "to": text}},
+            pairs={"type": "list", "elements": "dict", "default": [], "options": {"from": text, "to": text}},
+            addresses={"type": "list", "elements": "dict", "default": [], "options": {"from": text, "to": text}},
             tables={"type": "list", "elements": "str", "default": []},
             skip_columns={"type": "list", "elements": "str", "default": ["guid"]},
             blobs={"type": "bool", "default": False},

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), os.environ["ANSIBLE_COLLECTIONS_PATH"]]
 
 import docs  # noqa: E402
 

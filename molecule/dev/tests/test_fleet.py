@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -22,6 +23,12 @@ update_option('copy_keys', ["$old/a" => "$old/b"]);
 update_option('copy_json', wp_json_encode(['u' => "$old/x"]));
 update_option('copy_json_inside', ['j' => wp_json_encode(['u' => "$old/x"])]);
 update_option('copy_percent', rawurlencode("$old/x"));
+$host = preg_replace('~^.*//~', '', $old);
+$name = parse_url($old, PHP_URL_HOST);
+update_option('copy_ways', ["//$host/a.js", $host, $name, strtoupper("$old/x"), "https://$host/", "http://www.$name/", "http://$name/",
+    serialize([serialize(["$old/x"])]), base64_encode("<a href='$old/x'>"), "<!-- wp:x {\"url\":\"$old/x\"} -->"]);
+update_option('copy_not', ["http://my$host/", "http://$name.example/", "info@$name"]);
+update_user_meta(1, 'copy_meta', ['home' => "$old/author"]);
 global $wpdb;
 $wpdb->query("CREATE TABLE {$wpdb->prefix}nopk (u varchar(200))");
 $wpdb->query($wpdb->prepare("INSERT INTO {$wpdb->prefix}nopk VALUES (%s), (%s)", "$old/nopk", 'jane.doe@corp.example'));
@@ -33,6 +40,17 @@ wp_insert_comment(['comment_post_ID' => 1, 'comment_author' => 'Bob', 'comment_a
     'comment_author_IP' => '192.0.2.7', 'comment_content' => 'write to bob@visitor.example']);
 update_option('copy_persons', ['jane.doe@corp.example' => serialize([(object) ['to' => 'mailto:Jane.Doe@corp.example']])]);
 update_option('copy_public', 'info@corp.example');
+// A shop's customers, with and without an account, a cart, and somebody who asked to be forgotten.
+foreach (['billing_first_name' => 'Janette', 'billing_phone' => '0301234567', 'billing_email' => 'private@buyer.example',
+    'shipping_address_1' => 'Secret Street 1'] as $key => $value) update_user_meta($user, $key, $value);
+$order = wp_insert_post(['post_type' => 'shop_order', 'post_title' => 'Order']);
+foreach (['_billing_email' => 'carol@buyer.example', '_billing_last_name' => 'Carolson', '_customer_ip_address' => '198.51.100.9'] as $key => $value)
+    update_post_meta($order, $key, $value);
+$wpdb->query("CREATE TABLE {$wpdb->prefix}wc_order_addresses (id bigint PRIMARY KEY, first_name text, address_1 text, phone varchar(50), email varchar(200))");
+$wpdb->query("INSERT INTO {$wpdb->prefix}wc_order_addresses VALUES (1, 'Carolina', 'Secret Street 2', '0301234568', 'Carol@buyer.example')");
+$wpdb->query("CREATE TABLE {$wpdb->prefix}woocommerce_sessions (session_id bigint PRIMARY KEY, session_value longtext)");
+$wpdb->query("INSERT INTO {$wpdb->prefix}woocommerce_sessions VALUES (1, 'a:1:{s:8:\"customer\";s:8:\"Cartwise\";}')");
+wp_insert_post(['post_type' => 'user_request', 'post_title' => 'forget.me@buyer.example']);
 """
 # Everything but what WordPress writes by itself from minute to minute.
 CHECKSUMS = r"""<?php
@@ -65,9 +83,11 @@ def dump(wp):
 def check_copy(wp, old, new):
     text = dump(wp)
     host = old.removeprefix("http://")
-    for form in (host, host.replace("/", "\\/"), host.replace(":", "%3A")):
-        assert form not in text, f"the original's address is still there as {form}"
-    for address in ("corp.example", "visitor.example", "192.0.2.7"):
+    name = host.partition(":")[0]
+    # Also as a name by itself, in any case: all but what is another name, and mail addresses.
+    left = re.findall(rf"\S*(?<![\w@.-]){re.escape(name)}(?!\.example)\S*", text, re.IGNORECASE)
+    assert left == [], "the original's address is still there"
+    for address in ("corp.example", "visitor.example", "192.0.2.7", "buyer.example", "198.51.100.9"):
         found = [
             found for found in re.findall(rf"\S*{address}\S*", text, re.IGNORECASE) if "info@corp.example" not in found
         ]
@@ -79,6 +99,18 @@ def check_copy(wp, old, new):
     assert option("copy_keys") == {f"{new}/a": f"{new}/b"}
     assert json.loads(option("copy_json")) == {"u": f"{new}/x"}
     assert json.loads(option("copy_json_inside")["j"]) == {"u": f"{new}/x"}
+    place = new.removeprefix("http://")
+    ways = option("copy_ways")
+    assert ways[:7] == [f"//{place}/a.js", place, place, f"{new}/X", f"{new}/", f"{new}/", f"{new}/"]
+    assert json.loads(wp("eval", "echo json_encode(unserialize(unserialize(get_option('copy_ways')[7])[0]));")) == [
+        f"{new}/x"
+    ]
+    assert base64.b64decode(ways[8]).decode() == f"<a href='{new}/x'>"
+    assert ways[9] == f'<!-- wp:x {{"url":"{new}/x"}} -->'
+    assert option("copy_not") == [f"http://my{host}/", f"http://{name}.example/", f"info@{name}"]
+    assert option("home") == option("siteurl") == new
+    for person in ("Janette", "Carolson", "Carolina", "Secret Street", "030123456", "Cartwise"):
+        assert person not in text
     assert option("copy_public") == "info@corp.example", "nobody's address stays"
     assert str(option("blog_public")) == "0"
     users = json.loads(wp("user", "list", "--format=json", "--fields=user_login,display_name"))

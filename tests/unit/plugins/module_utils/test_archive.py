@@ -223,3 +223,24 @@ def test_a_site_in_use_can_be_packed(tmp_path):
     finally:
         stop.set()
         busy.join()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_belongs_to_the_owner_of_a_tree_gets_another(tree, tmp_path):
+    os.chown(tree, 33, 33)
+    for folder, folders, files in os.walk(os.fsencode(tree)):
+        for name in [*folders, *files]:
+            os.chown(os.path.join(folder, name), 33, 33, follow_symlinks=False)  # noqa: PTH118
+    os.chown(tree / "wp-content/index.php", 0, 33)
+    new = tmp_path / "new"
+    new.mkdir()
+    os.chown(new, 12345, 12346)
+    before = snapshot(tree)
+    archive.hand_over(tree, new.stat())
+    assert snapshot(tree) == before
+    owners = {
+        os.lstat(os.path.join(folder, name))[4:6]  # noqa: PTH118
+        for folder, folders, files in os.walk(os.fsencode(tree))
+        for name in [*folders, *files]
+    }
+    assert owners == {(12345, 12346), (0, 12346)}

@@ -69,12 +69,19 @@ def test_a_stranger_with_flock(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "name"),
+    ("labels", "path"),
     [
-        ({"dockpress.site": "blog.example.com", "com.docker.compose.project": "blog-example-com"}, "blog.example.com"),
-        ({"com.docker.compose.project": "blog"}, "blog"),
-        (None, "db"),
+        (
+            {"dockpress.site": "dev.dev", "dockpress.lock": "/home/me/dev/.dev/lock/dev.dev.lock"},
+            "/home/me/dev/.dev/lock/dev.dev.lock",
+        ),
+        (
+            {"dockpress.site": "blog.example.com", "com.docker.compose.project": "blog-example-com"},
+            "/run/lock/dockpress/blog.example.com.lock",
+        ),
+        ({"com.docker.compose.project": "blog"}, "/run/lock/dockpress/blog.lock"),
+        (None, "/run/lock/dockpress/db.lock"),
     ],
 )
-def test_lock_of_a_container(labels, name):
-    assert container_lock({"Name": "/db", "Config": {"Labels": labels}}) == f"/run/lock/dockpress/{name}.lock"
+def test_lock_of_a_container(labels, path):
+    assert container_lock({"Name": "/db", "Config": {"Labels": labels}}) == path

@@ -14,6 +14,7 @@ NOTHING = {
     "comments": 0,
     "addresses": 0,
     "replaced": 0,
+    "emptied": 0,
     "sessions": 0,
     "left": 0,
     "tables_without_transaction": [],
@@ -48,7 +49,7 @@ def test_a_second_run_changes_nothing(monkeypatch, capsys):
     assert given["plugins"] is False, "no plugin of the site may see, or send, anything"
 
 
-@pytest.mark.parametrize("what", ["users", "comments", "addresses", "replaced", "sessions"])
+@pytest.mark.parametrize("what", ["users", "comments", "addresses", "replaced", "emptied", "sessions"])
 def test_any_figure_is_a_change(monkeypatch, capsys, what):
     assert run(monkeypatch, capsys, NOTHING | {what: 1})[0]["changed"] is True
 
