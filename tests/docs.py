@@ -78,13 +78,16 @@ def problems(texts: dict[str, str], calls: dict[str, list[str]]) -> list[str]:
     return told
 
 
-def run(tag: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    tag: str, check: bool = True, prefix: tuple[str, ...] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run the block `tag` as it stands, in the root of the repository, with `variables` in its environment.
 
+    `prefix` is a command that starts the shell, as another user for example.
     Raises KeyError for a tag that no page has, AssertionError with all output where a command fails (unless not `check`).
     """
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", blocks()[tag]],
+        [*prefix, "bash", "-euo", "pipefail", "-c", blocks()[tag]],
         cwd=ROOT,
         env=os.environ | variables,
         stdin=subprocess.DEVNULL,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pathlib
+import pwd
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -78,3 +82,32 @@ class Here:
 @pytest.fixture(scope="session")
 def here() -> Here:
     return Here()
+
+
+class Developer:
+    """A user of this machine who may talk to the engine, and is not root."""
+
+    # The Python of the virtual environment may lie in root's own folder. It may be read, and nothing more.
+    AS = ("--init-groups", "--no-new-privs", "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
+
+    def __init__(self, name: str, home: pathlib.Path) -> None:
+        self.name, self.home = name, home
+        group = grp.getgrgid(pathlib.Path("/var/run/docker.sock").stat().st_gid).gr_name
+        command = ["useradd", "--create-home", "--home-dir", str(home), "--groups", group, name]
+        subprocess.run(command, check=True)
+        self.uid = pwd.getpwnam(name).pw_uid
+
+    def docs(self, tag: str, check: bool = True, **variables: str) -> str:
+        """Run a block of the pages as this user; its output."""
+        prefix = ("setpriv", f"--reuid={self.name}", f"--regid={self.name}", *self.AS)
+        return docs.run(tag, check=check, prefix=prefix, HOME=str(self.home), **variables).stdout
+
+    def remove(self) -> None:
+        subprocess.run(["userdel", "--remove", self.name], check=True)
+
+
+@pytest.fixture
+def developer(here: Here) -> Iterator[Developer]:
+    one = Developer(f"dev-{here.sandbox}"[:32], pathlib.Path(tempfile.gettempdir()) / f"dev-{here.sandbox}")
+    yield one
+    one.remove()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import json
 import os
 import pathlib
 import re
@@ -26,8 +28,11 @@ def recap(output):
 
 
 def as_owner(here, command):
+    """Run a shell command in the site's folder (which lies in one that only root may enter) as the user whose site it is."""
     subprocess.run(
-        ["setpriv", f"--reuid={here.uid}", f"--regid={here.uid}", "--clear-groups", "sh", "-c", command], check=True
+        ["setpriv", f"--reuid={here.uid}", f"--regid={here.uid}", "--clear-groups", "sh", "-c", command],
+        cwd=here.folder,
+        check=True,
     )
 
 
@@ -51,7 +56,7 @@ def test_a_second_run_changes_nothing(here):
 
 def test_an_edit_of_the_owner_is_served_at_the_next_request(here):
     theme = here.wp("eval", "echo get_template();").strip()
-    file = here.folder / "web/wp-content/themes" / theme / "functions.php"
+    file = f"web/wp-content/themes/{theme}/functions.php"
     for mark in ("first-mark", "other-mark"):
         as_owner(here, f"echo 'add_action(\"wp_head\", function () {{ echo \"<!-- {mark} -->\"; }});' >> '{file}'")
         assert mark in page(here).text
@@ -159,11 +164,49 @@ def test_what_would_go_wrong_is_refused(here, tmp_path):
     assert "There is a Compose project" in told
 
     assert "There is no site in" in here.playbook("dev", "-e", "dev_state=absent", check=False, **second)
+    assert "write a port number" in here.playbook("dev", check=False, **second, DEV_PORT="http")
+    assert "write auto, pull or build" in here.playbook("dev", check=False, **second, DEV_IMAGES="none")
 
 
-def test_two_copies_at_once(here):
-    second = {"DEV_DIR": str(here.folder.parent / f"second-{here.sandbox}"), "DEV_PORT": str(here.port + 1)}
-    here.docs("dev", **second)
+def test_whoever_changes_the_site_takes_the_lock_that_its_cron_takes(here, tmp_path):
+    lock = here.folder / f".dev/lock/{here.folder.name}.dev.lock"
+    options = {
+        "fpm_container": f"{here.folder.name}-wordpress-1",
+        "dest": str(tmp_path / "a.sql.zst"),
+        "lock_timeout": 0,
+    }
+    export = ["ansible", "localhost", "-m", "dockpress.hosting.wp_db_export", "-a", json.dumps(options)]
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = subprocess.run(export, capture_output=True, text=True, check=False)
+    assert f"The lock {lock} is held" in refused.stdout
+    subprocess.run(export, capture_output=True, text=True, check=True)
+    assert (tmp_path / "a.sql.zst").stat().st_size
+    assert not pathlib.Path("/run/lock/dockpress", lock.name).exists()
+
+
+def test_a_second_copy_by_a_user_who_is_not_root(here, developer):
+    """On a machine that reaches no registry, beside the first one."""
+    second = {
+        "DEV_DIR": f"{developer.home}/second-{here.sandbox}",
+        "DEV_PORT": str(here.port + 1),
+        "DEV_UID": "",
+        "DEV_IMAGES": "",
+        # Nothing listens there: what cannot be pulled is built.
+        "ARGS": "-e wordpress_php_workers=2 -e images_registry=127.0.0.1:9",
+    }
+    told = developer.docs("dev", check=False, **(here.environment | second | {"DEV_IMAGES": "pull"}))
+    assert "The images could not be pulled" in told
+    assert "make dev DEV_IMAGES=build" in told
+
+    developer.docs("dev", **(here.environment | second))
     assert page(here, port=here.port + 1).status_code == 200
     assert "Precious words" not in page(here, port=here.port + 1).text
+    assert "Precious words" in page(here).text
+    others = [str(path) for path in developer.home.rglob("*") if path.lstat().st_uid != developer.uid]
+    assert others == []
+    assert not (developer.home / ".docker").exists(), "the user's own configuration is not touched"
+
+    developer.docs("dev-destroy", **(here.environment | second | {"DEV_YES": "1"}))
+    assert not pathlib.Path(second["DEV_DIR"]).exists()
     assert "Precious words" in page(here).text

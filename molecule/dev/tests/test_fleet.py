@@ -207,6 +207,18 @@ def test_a_site_moves(here):
     assert "staging-localhost-web-1" in names
 
 
+def test_a_site_goes_when_it_is_named(here):
+    wrong = here.playbook("teardown", "--limit", SHOP, "-e", "teardown_confirm=shop", check=False)
+    assert "-e teardown_confirm=shop-localhost" in wrong
+    docs.run("teardown", SITE=SHOP, STACK="shop-localhost")
+    on_web1 = ["docker", "exec", f"{here.sandbox}-web1"]
+    label = "label=com.docker.compose.project=shop-localhost"
+    for kind in ("ps --all", "volume ls", "network ls"):
+        assert here._run([*on_web1, "docker", *kind.split(), "--quiet", "--filter", label], "") == ""
+    assert here._run([*on_web1, "ls", "/srv/dockpress"], "").split() == ["staging-localhost"]
+    assert here._run([*on_web1, "ls", f"/var/backups/dockpress/{SHOP}"], "") != "", "the last set stays"
+
+
 def test_all_of_the_site_on_this_machine_goes_when_asked(here):
     here.docs("dev-destroy", DEV_YES="1")
     assert not here.folder.exists()

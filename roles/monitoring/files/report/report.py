@@ -11,6 +11,7 @@ import html
 import io
 import json
 import math
+import os
 import pathlib
 import re
 import sys
@@ -25,7 +26,7 @@ header p{color:#5a6270;margin:.2rem 0 .8rem}nav a{display:inline-block;margin:0 
 .grid{display:grid;grid-template-columns:repeat(24,1fr);gap:.7rem}
 figure{margin:0;background:#fff;border:1px solid #dfe2e7;border-radius:6px;padding:.65rem .75rem;min-width:0;overflow:hidden}
 .number{font-size:1.7rem;font-weight:600;line-height:1.2}.green{color:#1a7f37}.red{color:#c62828}.note{color:#5a6270;font-size:.78rem;margin:.3rem 0 0}
-svg{display:block;width:100%;height:auto}.legend,.table{max-height:11rem;overflow:auto}
+svg{display:block;width:100%;height:auto}.drawing{overflow:auto;background:#fff;border:1px solid #dfe2e7}.drawing svg{width:auto}.legend,.table{max-height:11rem;overflow:auto}
 .legend{list-style:none;margin:.3rem 0 0;padding:0;font-size:.76rem;display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:0 1rem}
 .legend li{display:flex;align-items:center;gap:.4rem}.legend i{flex:none;width:.9rem;height:.25rem;border-radius:2px}
 .legend span{flex:1;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.table{max-height:20rem}
@@ -171,7 +172,15 @@ def rows(panel: dict, answers: list[dict], grid: list[int]) -> str:
 DRAW = {"stat": number, "table": rows}
 
 
-def page(paths: list[str], answer: dict) -> str:
+def drawing(path: str) -> str:
+    """A section with the SVG of a file, in its own size; nothing without a file."""
+    if not path:
+        return ""
+    svg = pathlib.Path(path).read_text(encoding="utf-8")
+    return f"<h2 id='runs'>What runs</h2><div class='drawing'>{svg[svg.index('<svg') :]}</div>"
+
+
+def page(paths: list[str], answer: dict, svg: str = "") -> str:
     remaining = iter(answer["answers"])
     grid = list(range(answer["start"], answer["end"] + 1, answer["step"]))
     span = [
@@ -180,6 +189,7 @@ def page(paths: list[str], answer: dict) -> str:
     ]
     boards = panels(paths)
     links = "".join(f"<a href='#{board['uid']}'>{html.escape(board['title'])}</a>" for board, _found in boards)
+    links += "<a href='#runs'>What runs</a>" if svg else ""
     parts = [f"<header><h1>Fleet report</h1><p>{span[0]} to {span[1]} UTC</p><nav>{links}</nav></header>"]
     for board, found in boards:
         parts.append(f"<h2 id='{board['uid']}'>{html.escape(board['title'])}</h2><div class='grid'>")
@@ -192,6 +202,7 @@ def page(paths: list[str], answer: dict) -> str:
                 f"{''.join(f'<p class=note>{html.escape(note)}</p>' for note in notes if note)}</figure>"
             )
         parts.append("</div>")
+    parts.append(drawing(svg))
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
         f"<title>Fleet report</title><style>{STYLE}</style>{''.join(parts)}</html>\n"
@@ -209,7 +220,7 @@ def main() -> int:
         ]
         print(json.dumps({"queries": found, "minutes": float(first), "points": POINTS}))
         return 0
-    pathlib.Path(first).write_text(page(paths, json.load(sys.stdin)), encoding="utf-8")
+    pathlib.Path(first).write_text(page(paths, json.load(sys.stdin), os.environ.get("DRAWING", "")), encoding="utf-8")
     return 0
 
 
