@@ -45,7 +45,7 @@ class Here:
         return docs.run(tag, **(self.environment | variables)).stdout
 
     def playbook(self, name: str, *arguments: str, check: bool = True, **variables: str) -> str:
-        """Run a playbook of the collection; its output."""
+        """Run a playbook of the collection; its output, in one line, for Ansible folds what it says."""
         done = subprocess.run(
             ["ansible-playbook", f"dockpress.hosting.{name}", *arguments],
             cwd=ROOT,
@@ -57,7 +57,7 @@ class Here:
             check=False,
         )
         assert (done.returncode == 0) == check, done.stdout
-        return done.stdout
+        return " ".join(done.stdout.split())
 
     def wp(self, *arguments: str, stdin: str = "") -> str:
         """WP-CLI of the site on this machine."""

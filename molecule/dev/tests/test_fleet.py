@@ -186,11 +186,13 @@ def test_the_drawing_shows_the_hosts_and_marks_what_differs(here):
     texts = [text.text for text in ET.parse(docs.ROOT / ".cache/fleet.svg").iter("{http://www.w3.org/2000/svg}text")]
     assert {"web1", "web2", "shop-localhost", "staging-localhost", "internal: no way out"} <= set(texts)
     assert any("running, healthy" in text for text in texts)
-    assert "declared, but has no container" not in texts
+    assert not any("is exited" in text for text in texts)
 
-    here._run(["docker", "exec", f"{here.sandbox}-web2", "docker", "rm", "-f", "staging-localhost-cron-1"], "")
+    on_web2 = ["docker", "exec", f"{here.sandbox}-web2", "docker"]
+    here._run([*on_web2, "stop", "staging-localhost-cron-1"], "")
     docs.run("topology")
-    assert "declared, but has no container" in (docs.ROOT / ".cache/fleet.svg").read_text(encoding="utf-8")
+    here._run([*on_web2, "start", "staging-localhost-cron-1"], "")
+    assert "staging-localhost-cron-1 is exited" in (docs.ROOT / ".cache/fleet.svg").read_text(encoding="utf-8")
 
 
 def test_any_compose_file_is_drawn_and_a_refused_one_says_why(here, tmp_path):
@@ -198,7 +200,8 @@ def test_any_compose_file_is_drawn_and_a_refused_one_says_why(here, tmp_path):
     assert "cadvisor" in (docs.ROOT / ".cache/monitoring.svg").read_text(encoding="utf-8")
     (tmp_path / "compose.yaml").write_text("services: {web: {image: x, ports: ['nonsense:80']}}\n", encoding="utf-8")
     told = here.playbook("topology", "-e", f"topology_compose_file={tmp_path}/compose.yaml", check=False)
-    assert re.search(r"compose\.yaml: .*(nonsense|ort)", told)
+    assert "Compose refuses" in told
+    assert "nonsense" in told.partition("Compose refuses")[2]
 
 
 def test_a_site_moves(here):
