@@ -183,7 +183,9 @@ def test_a_backup_brings_the_site_back(here):
 
 def test_the_drawing_shows_the_hosts_and_marks_what_differs(here):
     docs.run("topology")
-    texts = [text.text for text in ET.parse(docs.ROOT / ".cache/fleet.svg").iter("{http://www.w3.org/2000/svg}text")]
+    texts = [
+        text.text or "" for text in ET.parse(docs.ROOT / ".cache/fleet.svg").iter("{http://www.w3.org/2000/svg}text")
+    ]
     assert {"web1", "web2", "shop-localhost", "staging-localhost", "internal: no way out"} <= set(texts)
     assert any("running, healthy" in text for text in texts)
     assert not any("is exited" in text for text in texts)
