@@ -13,7 +13,8 @@ from __future__ import annotations
 import contextlib
 from urllib.parse import urlsplit
 
-# `$data`: pairs [[from, to], ...], addresses [{hosts, port, path, to}, ...], tables [patterns], skip_columns [names], blobs (bool), write (bool), samples (int).
+# `$data`: pairs [[from, to], ...], addresses [{hosts, port, path, to}, ...], tables [patterns], skip_columns [names],
+# blobs (bool), write (bool), samples (int).
 PHP = r"""
 eval(WP_CLI::get_runner()->get_wp_config_code());
 

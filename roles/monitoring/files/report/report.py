@@ -26,7 +26,9 @@ header p{color:#5a6270;margin:.2rem 0 .8rem}nav a{display:inline-block;margin:0 
 .grid{display:grid;grid-template-columns:repeat(24,1fr);gap:.7rem}
 figure{margin:0;background:#fff;border:1px solid #dfe2e7;border-radius:6px;padding:.65rem .75rem;min-width:0;overflow:hidden}
 .number{font-size:1.7rem;font-weight:600;line-height:1.2}.green{color:#1a7f37}.red{color:#c62828}.note{color:#5a6270;font-size:.78rem;margin:.3rem 0 0}
-svg{display:block;width:100%;height:auto}.drawing{overflow:auto;background:#fff;border:1px solid #dfe2e7}.drawing svg{width:auto}.legend,.table{max-height:11rem;overflow:auto}
+svg{display:block;width:100%;height:auto}
+.drawing{overflow:auto;background:#fff;border:1px solid #dfe2e7}.drawing svg{width:auto}
+.legend,.table{max-height:11rem;overflow:auto}
 .legend{list-style:none;margin:.3rem 0 0;padding:0;font-size:.76rem;display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:0 1rem}
 .legend li{display:flex;align-items:center;gap:.4rem}.legend i{flex:none;width:.9rem;height:.25rem;border-radius:2px}
 .legend span{flex:1;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.table{max-height:20rem}
