@@ -93,6 +93,23 @@ function dp_definitions($code) {
                 'end' => $tokens[$e]->pos + 1,
                 'bare' => (bool) $bare, 'literal' => dp_literal($simple)];
         }
+        if ($token->is(T_CONST)) {
+            // `const A = 1;`, and `const A = 1, B = 2;`, which is no statement of one constant alone.
+            for ($e = $i; $e < count($tokens) && $tokens[$e]->text !== ';'; $e++);
+            for ($n = dp_next($tokens, $i), $several = false; $n < $e; $n = dp_next($tokens, $k), $several = true) {
+                $k = dp_next($tokens, $n);
+                if ($k >= $e || $tokens[$k]->text !== '=') break;  // `use const` is no definition
+                $first = dp_next($tokens, $k);
+                for ($depth = 0, $k = $first; $k < $e; $k++) {
+                    $depth += in_array($tokens[$k]->text, ['(', '['], true) - in_array($tokens[$k]->text, [')', ']'], true);
+                    if ($depth === 0 && $tokens[$k]->text === ',') break;
+                }
+                $value = array_slice($tokens, $first, $k - $first);
+                $found[] = ['name' => $tokens[$n]->text, 'from' => $tokens[$first]->pos, 'to' => $tokens[$k]->pos,
+                    'begin' => $token->pos, 'end' => $tokens[$e]->pos + 1, 'bare' => !$several && $k === $e,
+                    'literal' => dp_literal(array_values(array_filter($value, fn ($t) => !$t->isIgnorable())))];
+            }
+        }
         if ($token->is(T_VARIABLE) && $token->text === '$table_prefix') {
             $j = dp_next($tokens, $i);
             if ($tokens[$j]->text !== '=') continue;
@@ -127,12 +144,15 @@ function dp_start($code) {
     return null;
 }
 function dp_insertion($code, $start) {
-    $head = substr($code, 0, $start);
     foreach (["/* That's all, stop editing!", '/** Absolute path to the WordPress directory'] as $line) {
-        $at = strpos($head, $line);
-        if ($at !== false) return $at;
+        foreach (dp_tokens($code) as $t) {
+            if ($t->pos < $start && $t->is([T_COMMENT, T_DOC_COMMENT]) && str_starts_with($t->text, $line)) return $t->pos;
+        }
     }
-    if (preg_match('/^[ \t]*if\s*\(\s*!\s*defined\s*\(\s*[\'"]ABSPATH/m', $head, $m, PREG_OFFSET_CAPTURE)) return $m[0][1];
+    // The guard around ABSPATH, whatever stands in texts before it.
+    foreach (dp_tokens($code) as $t) {
+        if ($t->pos < $start && $t->is(T_IF) && preg_match('/\Gif\s*\(\s*!\s*defined\s*\(\s*[\'"]ABSPATH/', $code, $m, 0, $t->pos)) return $t->pos;
+    }
     return $start;
 }
 function dp_run($code, $file) {

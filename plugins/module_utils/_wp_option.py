@@ -22,6 +22,8 @@ OPTION_OPTIONS = {
 
 # Rewrite rules are made from these.
 REWRITING = {"permalink_structure", "category_base", "tag_base"}
+# WordPress ends the process when one of these is written.
+PROTECTED = {"alloptions", "notoptions"}
 HIDDEN = "(hidden)"
 
 
@@ -43,6 +45,11 @@ class Options(Resource):
             raise WpCliError(f"options: {', '.join(twice)} stands there more than once.")
         if any(not name or len(name) > 191 for name in names):
             raise WpCliError("options: a name has 1 to 191 characters.")
+        for name in names:
+            if name != name.strip():
+                raise WpCliError(f"options: WordPress takes the blanks off {name!r}. Write it without them.")
+            if name in PROTECTED:
+                raise WpCliError(f"options: {name} is the name of a cache in WordPress, and no option can have it.")
         for name, value in self.autoload.items():
             if not isinstance(value, bool):
                 raise WpCliError(f"autoload: {name} is true or false, and not {value!r}.")

@@ -341,8 +341,9 @@ class Site:
             step = left[count] if count < len(left) else None
             if step is None:
                 return
-            if result.rc != 0 and not events and step.operation["do"] in self.TAKING_AWAY:
-                left = self._take_away(left)
+            if step.operation["do"] in self.TAKING_AWAY:
+                # Whatever it called its end: WordPress writes down that a plugin is not active after the plugin's own hooks.
+                left = self._take_away(left[count:])
                 continue
             if result.rc != 0 or not events and step.operation["do"] not in ("activate", "activate_theme"):
                 raise WpCliError(f"{step.item} cannot be {step.action}: {explain(result)}", result)
@@ -364,10 +365,11 @@ class Site:
             without_hooks = {"do": "forget_plugin", "file": step.operation["file"]}
             operations.append(without_hooks if step.operation["do"] == "deactivate" else step.operation)
         events, result = self.wp.events(APPLY, {"operations": operations}, plugins=False, hidden=self.hidden)
-        self.done += steps[: sum("value" in event for event in events)]
+        done = sum("value" in event for event in events)
+        self.done += steps[:done]
         if not events or "end" not in events[-1]:
             failed = next((event["error"] for event in events if "error" in event), explain(result))
-            raise WpCliError(f"{steps[0].item} cannot be {steps[0].action}: {failed}", result)
+            raise WpCliError(f"{steps[done].item} cannot be {steps[done].action}: {failed}", result)
         return steps[count:]
 
     def _place(self, steps: list[Step]) -> None:

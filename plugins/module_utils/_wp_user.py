@@ -67,6 +67,11 @@ class Users(Resource):
     def check(self, state: dict[str, t.Any]) -> None:
         for entry, now in zip(self.entries, state.get("users") or [], strict=False):
             login = entry["login"]
+            if now["exists"] and now["login"].lower() != login.lower():
+                # The database takes letters with and without accents for the same.
+                raise WpCliError(
+                    f"user {login}: WordPress takes this login for {now['login']}. Write that, if it is the one that is meant."
+                )
             if entry["state"] == "absent":
                 if now["exists"] and not entry["delete_content"] and not entry["reassign"]:
                     raise WpCliError(

@@ -227,6 +227,18 @@ def test_a_definition_behind_an_expression(literal):
     literal.write("wp-config.php", text)
 
 
+def test_constants_without_define(literal):
+    text = literal.sh("cat wp-config.php")
+    extra = "const FIRST = 'a', SECOND = [1, 2];\nconst ALONE = 1;\ndefine('TEXT', '\n/* That\\'s all, stop editing! */');\n"
+    literal.write("wp-config.php", text.replace("<?php\n", "<?php\n" + extra, 1))
+    want = {"FIRST": "b\0c", "SECOND": [3], "NEW": -(2**63)}
+    literal.rhythm("wp_config", constants=want, absent_constants=["ALONE"])
+    kept = {"ALONE": "(undefined)", "TEXT": "\n/* That's all, stop editing! */"}
+    assert constants(literal, *want, *kept) == want | kept
+    assert "another construct" in literal.fails("wp_config", absent_constants=["SECOND"])["msg"]
+    literal.write("wp-config.php", text)
+
+
 def test_a_constant_of_the_environment_is_not_fought_over(literal):
     text = literal.sh("cat wp-config.php")
     extra = "define('FROM_ENV', getenv('LIVE_PASSWORD'));\n"

@@ -84,6 +84,18 @@ def test_options_are_merged_and_loaded_as_declared(site):
     site.rhythm("wp_option", absent_options=["shop"])
 
 
+def test_every_word_for_autoload_is_understood(site):
+    words = {"yes": True, "on": True, "auto": True, "auto-on": True, "no": False, "off": False, "auto-off": False}
+    names = [f"loaded-{word}" for word in words]
+    site.ok("wp_option", options=dict.fromkeys(names, "x"))
+    site.sql("UPDATE wp_options SET autoload = SUBSTRING(option_name, 8) WHERE option_name LIKE 'loaded-%'")
+    declared = {f"loaded-{word}": loaded for word, loaded in words.items()}
+    assert not site.ok("wp_option", autoload=declared)["changed"]
+    turned = {name: not loaded for name, loaded in declared.items()}
+    assert len(site.rhythm("wp_option", autoload=turned)["changes"]) == len(words)
+    site.ok("wp_option", absent_options=names)
+
+
 def test_permalinks_are_served_at_once(site):
     site.ok("wp_option", options={"permalink_structure": ""})
     done = site.rhythm("wp_option", options={"permalink_structure": "/archive/%postname%/"})
@@ -98,6 +110,8 @@ def test_permalinks_are_served_at_once(site):
         ({"options": {"a": 1}, "absent_options": ["a"]}, "more than once"),
         ({"options": {"WPLANG": 1}, "autoload": {"x": "maybe"}}, "true or false"),
         ({"options": {"": 1}}, "1 to 191"),
+        ({"options": {" edges ": 1}}, "without them"),
+        ({"options": {"alloptions": 1}}, "no option can have it"),
     ],
 )
 def test_values_that_wordpress_would_not_take_are_refused(site, arguments, words):
@@ -180,6 +194,8 @@ def test_content_goes_to_the_heir(site):
         ({"login": "new", "email": "heir@example.org"}, "address of heir"),
         ({"login": "new", "email": "n@example.org", "roles": ["emperor"]}, "emperor"),
         ({"login": "heir", "update_password": "always"}, "needs a password"),
+        # The database takes letters with and without accents for the same: this is not heir.
+        ({"login": "h\u00e9ir", "state": "absent", "delete_content": True}, "for heir"),
     ],
 )
 def test_users_that_cannot_be_are_refused(site, entry, words):
@@ -241,6 +257,24 @@ def test_plugins_that_redirect_or_end_on_activation(site):
     assert site.get()[0] == 200
     names = ("aa-redir", "bb-plain", "cc-exit", "dd-plain", "ee-fatal")
     site.rhythm("wp_plugin", plugins=[{"name": name, "state": "absent"} for name in names])
+
+
+def test_plugins_that_end_the_process_elsewhere(site):
+    """When it is deactivated, when it is loaded, by an exception in a hook: each can be taken away, and is named."""
+    bodies = {
+        "ff-deactivate": "register_deactivation_hook(__FILE__, function () { exit; });",
+        "gg-load": "if (get_option('gg_bad')) { echo 'gone'; exit; }",
+        "hh-throw": "add_action('init', function () { if (get_option('gg_bad')) throw new Exception('hh'); });",
+    }
+    for name, body in bodies.items():
+        site.write(f"wp-content/plugins/{name}/{name}.php", plugin(name, body=body))
+    site.ok("wp_plugin", plugins=[{"name": name} for name in bodies])
+    site.sql("INSERT INTO wp_options (option_name, option_value) VALUES ('gg_bad', '1')")
+    # Nothing can be changed through a WordPress that ends while it is loaded, and this is no success.
+    assert "quiet" in site.fails("wp_option", options={"quiet": 1})["msg"]
+    site.rhythm("wp_plugin", plugins=[{"name": name, "state": "absent"} for name in bodies])
+    assert site.get()[0] == 200
+    site.rhythm("wp_option", absent_options=["gg_bad"])
 
 
 def test_noise_is_not_taken_for_data(site):

@@ -6,20 +6,20 @@ at tables, checksums, processes and files.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import os
 import pathlib
-import re
 import shlex
 import subprocess
 import time
 
 import pytest
 import yaml
+from wp_live import Host
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-INVENTORY = ["-i", "molecule/shared/inventory"]
 HOST = "web1"
 PINS = yaml.safe_load((ROOT / "roles/images/vars/main.yml").read_text())["_images_pins"]
 MIRROR = "registry.sandbox.test:5000"
@@ -74,34 +74,17 @@ def start(module, check_mode=False, **arguments):
     shared = {"container": CRON, "database_container": DATABASE, "url": "http://old.test"}
     if module == "wp_search_replace":
         del shared["database_container"]
-    command = ["ansible", HOST, *INVENTORY, "-m", f"dockpress.hosting.{module}", "-a", json.dumps(shared | arguments)]
-    environment = os.environ | {
-        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_FORCE_COLOR": "0",
-        "PY_COLORS": "0",
-    }
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [*command, *["--check"] * check_mode],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=pipe,
-        stderr=pipe,
-    )
+    return runner().start(module, shared | arguments, check_mode)
 
 
-def end(process):
-    out, err = process.communicate(timeout=300)
-    found = re.search(r"(?:=>|>>) (\{.*\})", out.decode(), re.DOTALL)
-    assert found, out.decode() + err.decode()
-    return json.loads(found[1]) | {"failed": b"| FAILED! =>" in out}
+@functools.cache
+def runner():
+    return Host(["docker", "exec", "-i", f"{os.environ['SANDBOX_NAME']}-{HOST}"])
 
 
 def run(module, *, fails=False, **arguments):
     """Run a module on the host; its result. ``fails``: it must fail, with a message."""
-    result = end(start(module, **arguments))
+    result = Host.end(start(module, **arguments))
     assert result["failed"] is fails, result
     return result
 
@@ -428,7 +411,7 @@ def test_the_container_is_killed_in_the_middle_of_an_import(big, unchanged):
     process = start("wp_db_import", src=f"{FOLDER}/big.sql.zst", safety_dump=False)
     wait_for(loading)
     sh(f"docker kill {DATABASE}")
-    result = end(process)
+    result = Host.end(process)
     sh(f"docker start {DATABASE}")
     assert result["failed"]
     assert "were not touched" in result["msg"] or "broke off" in result["msg"] or "not running" in result["msg"]
@@ -483,7 +466,7 @@ def test_the_module_is_killed_while_it_swaps(big, unchanged):
     time.sleep(4)
     sql(f"KILL {sleeper}")
     busy.wait()
-    result = end(second)
+    result = Host.end(second)
     assert result["recovered"] in (
         "a swap that had not happened yet was undone",
         "tables of an unfinished load were dropped",

@@ -187,8 +187,10 @@ def test_a_failure_says_what_was_done_and_what_was_not():
     assert caught.value.details["changed"]
 
 
-def test_a_plugin_that_breaks_php_is_taken_away_without_loading_it():
-    fatal = ([], Result(255, b"", b"PHP Fatal error:  Uncaught Error in hello.php", ["wp"]))
+# It breaks PHP, or ends the process and calls that a success: when it is loaded, or when it is deactivated.
+@pytest.mark.parametrize("rc", [255, 0])
+def test_a_plugin_that_breaks_php_is_taken_away_without_loading_it(rc):
+    fatal = ([], Result(rc, b"", b"PHP Fatal error:  Uncaught Error in hello.php", ["wp"]))
     after = state()
     del after["plugins"]["hello.php"]
     wp = FakeWp(state(), after, answers=[fatal])
@@ -279,6 +281,12 @@ def test_a_value_that_wordpress_replaces_is_refused():
         options.check(option_state({"exists": True, "refused": "The email address is not valid", "same": True}))
 
 
+@pytest.mark.parametrize("name", ["", " edges", "notoptions", "x" * 192])
+def test_names_that_no_option_can_have(name):
+    with pytest.raises(WpCliError, match="options: "):
+        Options({"options": {name: 1}})
+
+
 def test_secret_options_are_hidden_in_the_diff():
     options = Options({"secret_options": {"key": "s3cret"}})
     options.query()
@@ -311,6 +319,7 @@ def test_passwords_are_set_on_creation_only_unless_told():
         (user("erika", state="absent", reassign="x"), ERIKA | {"reassign_exists": False}, "no other user x"),
         (user("erika", email="a@x.org"), ERIKA | {"email_valid": True, "email_taken_by": "anna"}, "address of anna"),
         (user("erika", roles=["emperor"]), ERIKA, "emperor"),
+        (user("\u00e9rika", state="absent", delete_content=True), ERIKA, "for erika"),
     ],
 )
 def test_users_that_cannot_be(entry, now, words):
