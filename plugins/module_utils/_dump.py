@@ -88,8 +88,9 @@ function name(text) {
     while (match(text, /^(\/\*M?![0-9]* ?|[ \t]+)/)) text = substr(text, RLENGTH + 1)
     upper = toupper(substr(text, 1, 200))
     if (upper ~ /^(INSERT|REPLACE)[ \t]/) {
-        if (upper ~ /^INSERT INTO `([^`]|``)*` VALUES/) unknown[name(text)] = 1; else guess = 1
+        if (upper ~ /^INSERT INTO `([^`]|``)*`[ (]/) unknown[name(text)] = 1; else guess = 1
     } else if (upper ~ /^CREATE TABLE (IF NOT EXISTS )?`/) tables[name(text)] = 1
+    else if (upper ~ /^CREATE SEQUENCE `/) { tables[name(text)] = 1; unknown[name(text)] = 1 }
     else if (upper ~ /^CREATE TABLE (IF NOT EXISTS )?[^ ]/) {
         sub(/^[^ ]+ +[^ ]+ +([Ii][Ff] +[Nn][Oo][Tt] +[Ee][Xx][Ii][Ss][Tt][Ss] +)?/, "", text); sub(/[ (].*/, "", text); gsub(/"/, "", text); tables[text] = 1
     } else if (upper ~ /^(CREATE .*)?VIEW `/) {

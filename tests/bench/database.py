@@ -115,7 +115,7 @@ def measure(options, folder):
         if not subprocess.run(install.split(), capture_output=True, check=False).returncode:
             break
     client = f"docker exec -i {NAME}-db sh -c 'MYSQL_PWD=bench mariadb -uroot wordpress'"
-    sh(client, input=FILL.format(posts=options.megabytes * 165, meta=options.megabytes * 1000))
+    sh(client, input=FILL.format(posts=options.megabytes * 321, meta=options.megabytes * 1946))
     raw = (
         f"docker exec {NAME}-db bash -c 'set -o pipefail; MYSQL_PWD=bench mariadb-dump -uroot --single-transaction --quick --skip-lock-tables "
         "--no-autocommit --default-character-set=utf8mb4 --hex-blob --routines --triggers --events wordpress | zstd -q -c -T0 -3' "

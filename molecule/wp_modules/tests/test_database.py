@@ -38,6 +38,12 @@ CREATE TABLE wp_bytes (id int PRIMARY KEY, b longblob, e varchar(50), d datetime
 INSERT INTO wp_bytes VALUES (1, x'00ff0a0d271a5c', '😀 ''quoted'' "twice" \\ \n ü', '0000-00-00', 0.1), (2, 'http://old.test/blob', NULL, NOW(), NULL);
 CREATE TABLE `wp_odd ``name-é` (id int AUTO_INCREMENT PRIMARY KEY, `select` text) AUTO_INCREMENT = 77;
 INSERT INTO `wp_odd ``name-é` (`select`) VALUES ('x');
+CREATE TABLE wp_latin (t varchar(20) COLLATE latin1_german1_ci, twice varchar(40) AS (CONCAT(t, t)) STORED) CHARSET latin1;
+INSERT INTO wp_latin (t) VALUES ('äß€');
+CREATE TABLE wp_hidden (id int PRIMARY KEY, h int INVISIBLE DEFAULT 7, b bit(9), j json) PARTITION BY HASH (id) PARTITIONS 2;
+INSERT INTO wp_hidden (id, h, b, j) VALUES (1, 9, b'101010101', '{"u": "\\u00e9"}'), (2, 9, NULL, NULL);
+CREATE TABLE wp_huge (id int PRIMARY KEY, t longtext); INSERT INTO wp_huge VALUES (1, REPEAT('a''\n;-- x\n', 500000));
+CREATE SEQUENCE wp_seq START WITH 5;
 CREATE TABLE wp_parent (id int PRIMARY KEY);
 CREATE TABLE wp_child (id int PRIMARY KEY, p int, FOREIGN KEY (p) REFERENCES wp_parent (id));
 INSERT INTO wp_parent VALUES (1); INSERT INTO wp_child VALUES (1, 1);

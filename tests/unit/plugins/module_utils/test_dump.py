@@ -119,6 +119,15 @@ def test_rows_that_another_program_wrote_are_not_guessed():
     assert scan("CREATE TABLE `a` (x int);\nINSERT IGNORE INTO a (x) VALUES\n(1),\n(2);\n").rows == {}
 
 
+def test_one_table_that_cannot_be_counted_leaves_the_others():
+    # A column that SELECT * does not show makes mariadb-dump name the columns, and write its rows another way.
+    more = "CREATE SEQUENCE `wp_seq` start with 5;\nDO SETVAL(`wp_seq`, 1005, 0);\nCREATE TABLE `wp_in``v` (a int, h int INVISIBLE);\n"
+    more += "INSERT INTO `wp_in``v` (`a`, `h`) VALUES (1,9),(2,9);\n-- Dump completed"
+    info = scan(DUMP.replace("-- Dump completed", more))
+    assert info.tables == ["wp_empty", "wp_in`v", "wp_posts", "wp_seq"]
+    assert info.rows == {"wp_empty": 0, "wp_posts": 4}
+
+
 def test_bytes_that_are_no_text():
     info = scan(
         b"CREATE TABLE `a` (x int);\nINSERT INTO `a` VALUES\n('\x00\xff\xfe'),\n('\r');\n-- Dump completed on x\r\n"
