@@ -48,7 +48,7 @@ lock: ## Resolve requirements.in into requirements.txt again
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command 'make lock' --output-file requirements.txt requirements.in
 
-demo: venv ## A WordPress site on a throwaway Docker host of this machine
+demo: venv ## A WordPress site and its monitoring on a throwaway Docker host of this machine
 	ansible-playbook playbooks/sandbox.yml -i inventories/sandbox
 	ansible-playbook playbooks/site.yml -i inventories/sandbox
 	ansible-playbook playbooks/sandbox_info.yml -i inventories/sandbox

@@ -121,13 +121,16 @@ def chart(panel: dict, answers: list[dict], grid: list[int]) -> str:
     axes.set_ylim(bottom=0)
     if axes.get_ylim()[1] < 1e-9 or all(not value or math.isnan(value) for _name, line in drawn for value in line):
         axes.set_ylim(0, 1)
-    axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
+    binary = 2.0 ** math.ceil(math.log2(axes.get_ylim()[1] / 5))
+    axes.yaxis.set_major_locator(
+        ticker.MultipleLocator(binary) if defaults.get("unit") in ("bytes", "Bps") else ticker.MaxNLocator(5)
+    )
     axes.yaxis.set_major_formatter(
         ticker.FuncFormatter(lambda value, _position: human(value, defaults.get("unit", "")))
     )
-    locator = dates.AutoDateLocator(maxticks=12 if wide else 7)
+    locator = dates.AutoDateLocator(maxticks=20 if wide else 12)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=grid[-1] - grid[0] > 86400))
     axes.grid(color="#e6e8ec", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors="#5a6270", labelsize=8, length=0)
