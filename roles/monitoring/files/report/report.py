@@ -63,7 +63,7 @@ def human(value: float, unit: str) -> str:
             if abs(value) >= size:
                 return f"{value / size:.3g} {name}"
         return f"{value:.3g} s" if abs(value) >= 1 or not value else f"{value * 1000:.3g} ms"
-    return f"{value:.4g}" + ("/s" if unit == "reqps" else "")
+    return f"{round(value, 4):.4g}" + ("/s" if unit == "reqps" else "")
 
 
 def say(value: float, defaults: dict) -> tuple[str, str]:
