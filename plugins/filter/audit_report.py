@@ -98,6 +98,10 @@ def judged(name: str, seen: Mapping | None, drift: Mapping) -> dict:
         for one in seen["violations"]
     ]
     problems += [f"nobody declared the container {container}" for container in seen["undeclared"]]
+    problems += [
+        f"the container {container} has an address on a network of the host's (macvlan or ipvlan), past the firewall"
+        for container in seen["past_firewall"]
+    ]
     problems += drifted(drift)
     if seen["firewall"] == "not in force":
         problems.append("the firewall's rules are not in force")
@@ -115,6 +119,10 @@ def judged(name: str, seen: Mapping | None, drift: Mapping) -> dict:
         "counts": dict(Counter(control["result"] for control in seen["controls"])),
         "sections": sections,
         "drift": drifted(drift),
+        # As docker-bench-security wants to be told (-e).
+        "docker_bench": ",".join(
+            f"check_{control['id'].replace('.', '_')}" for control in seen["controls"] if control["result"] == "waived"
+        ),
         "disks": disks,
     }
 

@@ -27,6 +27,8 @@ SYSTEM_UNITS = (
     "sshd.service",
     "sshd@*.service",
     "sshd-keygen*.service",
+    "ssh.socket",
+    "sshd.socket",
     "rescue*.service",
     "getty@*.service",
     "serial-getty@*.service",
@@ -36,6 +38,7 @@ SYSTEM_UNITS = (
     "getty-*.service",
     "cron.service",
     "anacron.service",
+    "atd.service",
     "auditd.service",
     "audit-rules.service",
     "rsyslog.service",
@@ -113,6 +116,27 @@ SYSTEM_UNITS = (
     "user-runtime-dir@*.service",
 )
 SESSIONS = ("session-*.scope", "user@*.service")
+
+# Units in which people's and jobs' processes live beside the daemon that started them: what is not the daemon is held to a session's rules.
+CARRIERS = (
+    "ssh.service",
+    "ssh@*.service",
+    "sshd.service",
+    "sshd@*.service",
+    "cron.service",
+    "anacron.service",
+    "atd.service",
+)
+DAEMONS = (
+    "/usr/sbin/sshd",
+    "/usr/lib/openssh/sshd-session",
+    "/usr/lib/openssh/sshd-auth",
+    "/usr/sbin/cron",
+    "/usr/sbin/anacron",
+    "/usr/sbin/atd",
+)
+# What every user's own systemd starts.
+USER_UNITS = ("init.scope", "dbus*.service", "gpg-agent.service", "ssh-agent.service")
 
 UNIT = re.compile(r"^.+\.(?:service|scope|slice|socket|mount|swap)$")
 SOCKET_USER = re.compile(r'\("(?P<name>(?:[^"\\]|\\.)*)",pid=(?P<pid>\d+),fd=\d+\)')
@@ -197,6 +221,12 @@ def parse_ss(text: str) -> list[Listener]:
     return result
 
 
+def parse_sockets(text: str) -> list[tuple[str, str]]:
+    """Sockets on the network that systemd holds, and their units, out of C(systemctl list-sockets)."""
+    rows = [line.split() for line in text.splitlines()]
+    return [(row[0], row[1]) for row in rows if len(row) >= 2 and re.search(r":\d+$", row[0])]
+
+
 def read_processes(proc: Path = Path("/proc")) -> dict[int, Process]:
     """Every process that is there while we look; one that ends meanwhile is left out."""
     result = {}
@@ -252,12 +282,17 @@ def foreign(process: Process, allowed: list[str]) -> str:
         return ""
     if not unit or unit.endswith(".slice"):
         return "it runs outside of every unit"
-    if matching(unit, SESSIONS):
+    if process.cgroup.startswith("/machine.slice/"):
+        return "it runs in a virtual machine or a container of something else than Docker"
+    if "/user@" in process.cgroup and not matching(unit, (*SESSIONS, *USER_UNITS)):
+        return f"{unit} is a service of a user's own"
+    carried = matching(unit, CARRIERS) and process.exe.removesuffix(" (deleted)") not in DAEMONS
+    if carried or matching(unit, SESSIONS):
         # People work on a host; what they leave behind is no longer work.
         if process.listens:
-            return "it listens, and was started from somebody's session"
-        if process.ppid == 1 and unit.startswith("session-"):
-            return "it was left behind by somebody's session"
+            return "it listens, and was started from somebody's session or job"
+        if process.ppid == 1 and not unit.startswith("user@"):
+            return "it was left behind by somebody's session or job"
         return ""
     if matching(unit, (*ENGINE_UNITS, *SYSTEM_UNITS)):
         return ""
@@ -272,8 +307,14 @@ def examine(
     own_pid: int,
     allowed: list[str],
     enabled_units: list[str],
+    engine_sockets: list[str] | None = None,
+    activated: list[tuple[str, str]] | None = None,
 ) -> dict:
-    """Join everything; see the module's RETURN for the result."""
+    """Join everything; see the module's RETURN for the result.
+
+    :param engine_sockets: where the engine may listen itself, as C(tcp://ADDRESS:PORT).
+    :param activated: sockets on the network that systemd holds for units, as (socket, its unit).
+    """
     for listener in listeners:
         for pid in listener.pids:
             if pid in processes:
@@ -306,7 +347,13 @@ def examine(
     # Ports that containers publish are listened on by docker-proxy, or by the engine itself; any other one of theirs is a door.
     for listener in listeners:
         local = listener.address in ("127.0.0.1", "[::1]") or listener.address.startswith("127.")
-        if engine_pids & set(listener.pids) and f"{listener.protocol}/{listener.port}" not in published and not local:
+        declared = f"{listener.protocol}://{listener.address}:{listener.port}" in (engine_sockets or [])
+        if (
+            engine_pids & set(listener.pids)
+            and f"{listener.protocol}/{listener.port}" not in published
+            and not local
+            and not declared
+        ):
             violations.append(
                 {
                     "kind": "engine",
@@ -315,6 +362,19 @@ def examine(
                     "sockets": [str(listener)],
                     "pid": listener.pids[0],
                     "name": processes[listener.pids[0]].name if listener.pids[0] in processes else "",
+                    "exe": "",
+                }
+            )
+    for socket, unit in activated or []:
+        if not matching(unit, (*allowed, *ENGINE_UNITS, *SYSTEM_UNITS)):
+            violations.append(
+                {
+                    "kind": "unit",
+                    "why": "systemd listens for it, and starts it with the first connection",
+                    "unit": unit,
+                    "sockets": [socket],
+                    "pid": 0,
+                    "name": "",
                     "exe": "",
                 }
             )

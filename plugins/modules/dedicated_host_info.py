@@ -22,6 +22,13 @@ options:
     type: list
     elements: str
     default: []
+  engine_sockets:
+    description:
+      - Addresses on which the engine itself may listen on the network, as V(tcp://10.0.0.5:2376).
+      - Ports that containers publish need not be named.
+    type: list
+    elements: str
+    default: []
 author:
   - The dockpress engineers (@dockpress)
 attributes:
@@ -57,7 +64,7 @@ violations:
   returned: always
   contains:
     kind:
-      description: V(process) for a process, V(unit) for an enabled unit that does not run, V(engine) for a network socket of the engine itself.
+      description: V(process) for a process, V(unit) for a unit that does not run, but is enabled or listened for, V(engine) for a network socket of the engine itself.
       type: str
     why:
       description: Why it does not belong here.
@@ -140,6 +147,12 @@ def enabled_units_of(module: AnsibleModule) -> list[str]:
     return [line.split()[0] for line in out.splitlines() if line.strip()]
 
 
+def activated_by_systemd(module: AnsibleModule) -> list[tuple[str, str]]:
+    """Sockets that systemd listens on in place of units."""
+    _rc, out, _err = module.run_command(["systemctl", "list-sockets", "--no-legend", "--plain", "--no-pager"])
+    return _processes.parse_sockets(out)
+
+
 def look(module: AnsibleModule) -> dict:
     """Read everything once, and join it."""
     containers = containers_of(module)
@@ -152,13 +165,18 @@ def look(module: AnsibleModule) -> dict:
         containers,
         own_pid=os.getpid(),
         allowed=module.params["allowed_units"],
+        engine_sockets=module.params["engine_sockets"],
         enabled_units=enabled_units_of(module),
+        activated=activated_by_systemd(module),
     )
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"allowed_units": {"type": "list", "elements": "str", "default": []}},
+        argument_spec={
+            "allowed_units": {"type": "list", "elements": "str", "default": []},
+            "engine_sockets": {"type": "list", "elements": "str", "default": []},
+        },
         supports_check_mode=True,
     )
     result = look(module)

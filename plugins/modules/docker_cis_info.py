@@ -82,6 +82,13 @@ running:
   type: list
   elements: dict
   returned: always
+past_firewall:
+  description:
+    - Running containers that no firewall of the host sees, because they have an address of their own on a network of the host's
+      (drivers V(macvlan) and V(ipvlan)).
+  type: list
+  elements: str
+  returned: always
 in_container:
   description: Whether the host is a container itself.
   type: bool
@@ -200,7 +207,18 @@ def main() -> None:
                 "service": labels.get("com.docker.compose.service", ""),
             }
         )
-    module.exit_json(changed=False, controls=controls, engine=engine, running=running, in_container=in_container)
+    rows = [line.split() for line in ask(module, "network", "ls", "--format={{.Name}} {{.Driver}}").splitlines()]
+    bridged = {name for name, driver in rows if driver in ("macvlan", "ipvlan")}
+    module.exit_json(
+        changed=False,
+        controls=controls,
+        engine=engine,
+        running=running,
+        past_firewall=sorted(
+            _cis.name_of(one) for one in facts.containers if bridged & set(one["NetworkSettings"].get("Networks") or {})
+        ),
+        in_container=in_container,
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,13 @@ PRIVATE = {"hard1": f"{SUBNET}.2.13", "hard2": f"{SUBNET}.2.14"}
 INVENTORY = (f"--inventory={HERE.parent}/shared/inventory", f"--inventory={HERE}/inventory")
 # Kernels without the audit subsystem's namespaces, AppArmor and the like: the host below is not ours to change.
 MACHINE_ONLY = "the hosts are containers: this part of the kernel belongs to the machine"
+# The controls of the CIS benchmark that a test is about; tests/unit/molecule looks that none is forgotten.
+CIS = pytest.mark.cis
 LONG = pytest.mark.skipif(not os.environ.get("DOCKPRESS_LONG"), reason="part of the longer proofs: DOCKPRESS_LONG=1")
+
+
+def pytest_configure(config) -> None:
+    config.addinivalue_line("markers", "cis(ids): the controls of the CIS Docker Benchmark that the test is about")
 
 
 def on(host: str, *command: str, check: bool = True) -> subprocess.CompletedProcess:

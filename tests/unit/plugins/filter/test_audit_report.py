@@ -16,6 +16,7 @@ SEEN = {
     "violations": [],
     "containers": [],
     "undeclared": [],
+    "past_firewall": [],
     "firewall": "in force",
     "updates": [],
     "security_updates": 0,
@@ -33,6 +34,7 @@ def test_all_is_well():
     result = report()
     assert result["well"] is True
     assert result["hosts"][0]["counts"] == {"pass": 1, "waived": 1}
+    assert result["hosts"][0]["docker_bench"] == "check_2_9"
     assert result["hosts"][0]["disks"] == [{"paths": ["/", "/var/lib/docker"], "bytes": 1000, "free": 500, "used": 50}]
 
 
@@ -41,6 +43,7 @@ def test_everything_that_is_not_well_is_a_sentence_with_the_hosts_name():
         "controls": [{"id": "2.2", "title": "icc", "result": "fail", "detail": "icc is not false"}],
         "violations": [{"exe": "/usr/sbin/nginx", "name": "nginx", "unit": "nginx.service", "why": "foreign"}],
         "undeclared": ["strange-1"],
+        "past_firewall": ["bridged-1"],
         "firewall": "not in force",
         "disks": [["/", "1000", "50", "95%"]],
     }
@@ -52,7 +55,7 @@ def test_everything_that_is_not_well_is_a_sentence_with_the_hosts_name():
         },
     )
     assert result["well"] is False
-    assert len(result["problems"]) == 7
+    assert len(result["problems"]) == 8
     assert all(problem.startswith(("web1: ", "blog: ")) for problem in result["problems"])
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import copy
+import pathlib
+import re
 
 import pytest
+import yaml
 from ansible_collections.dockpress.hosting.plugins.module_utils import _cis
+
+ROOT = pathlib.Path(__file__).resolve().parents[4]
 
 # What `docker info`, `docker inspect` and stat say of a host that the role made, cut to what is read.
 INFO = {
@@ -199,3 +204,25 @@ def test_what_passes_is_not_waived():
 def test_a_waiver_of_nothing_or_without_a_reason_is_refused_by_the_variables_name(waivers):
     with pytest.raises(ValueError, match="docker_host_cis_waivers"):
         _cis.examine(facts(), waivers, False)
+
+
+def test_no_control_is_without_a_test_on_real_hosts_or_a_reason_why_a_program_cannot_decide_it():
+    tests = "".join(path.read_text() for path in (ROOT / "molecule/docker_host/tests").glob("test_*.py"))
+    tried = {identifier for found in re.findall(r'@CIS\(\s*"([\d. ]+)"', tests) for identifier in found.split()}
+    undecided = {
+        one["id"] for one in _cis.examine(facts(), {}, False) if one["result"] == "manual" and one["detail"].strip()
+    }
+    assert set(_cis.CHECKS) - tried - undecided == set()
+    assert tried - set(_cis.CHECKS) == set()
+
+
+def test_shipped_waivers_name_controls_and_reasons_and_the_page_says_how_docker_bench_security_takes_them():
+    waivers = yaml.safe_load((ROOT / "roles/docker_host/vars/waivers.yml").read_text())["_docker_host_cis_waivers"]
+    _cis.examine(facts(), waivers, False)
+    everywhere = [one for one in waivers.items() if one[1].get("where") != "container"]
+    whole = ",".join(
+        f"check_{identifier.replace('.', '_')}" for identifier, waiver in everywhere if "who" not in waiver
+    )
+    some = sorted({pattern.strip("*") for _identifier, waiver in everywhere for pattern in waiver.get("who", [])})
+    page = (ROOT / "roles/docker_host/README.md").read_text()
+    assert f"docker-bench-security.sh -e {whole} -x {','.join(some)}\n" in page

@@ -92,7 +92,7 @@ def host(*more: Process) -> dict[int, Process]:
     )
 
 
-def examine(processes, listeners=(), allowed=(), enabled=(), ports=("tcp/8080",)):
+def examine(processes, listeners=(), allowed=(), enabled=(), ports=("tcp/8080",), *, sockets=()):
     return _processes.examine(
         processes,
         list(listeners),
@@ -100,6 +100,7 @@ def examine(processes, listeners=(), allowed=(), enabled=(), ports=("tcp/8080",)
         own_pid=412,
         allowed=list(allowed),
         enabled_units=list(enabled),
+        engine_sockets=list(sockets),
     )
 
 
@@ -162,6 +163,46 @@ def test_people_work_on_hosts_and_servers_started_by_hand_are_no_work(process, l
     assert bool(result["violations"]) is caught
 
 
+JOBS = "/system.slice/cron.service"
+SSH = "/system.slice/ssh.service"
+OWN = "/user.slice/user-1000.slice/user@1000.service"
+
+
+@pytest.mark.parametrize(
+    ("process", "caught"),
+    [
+        # Started by a job, or from a session that has no scope of its own, and still there.
+        (Process(500, 1, "miner", "/opt/miner", JOBS), True),
+        (Process(500, 1, "python3", "/usr/bin/python3.13", SSH), True),
+        (Process(500, 1, "cron", "/tmp/cron", JOBS), True),
+        # A job that runs, a shell, the daemons themselves, also after an update took their file away.
+        (Process(500, 430, "backup", "/opt/backup", JOBS), False),
+        (Process(500, 410, "bash", "/usr/bin/bash", SSH), False),
+        (Process(500, 1, "cron", "/usr/sbin/cron", JOBS), False),
+        (Process(500, 1, "sshd", "/usr/sbin/sshd (deleted)", SSH), False),
+        # Services of a user's own, whatever they are called.
+        (Process(500, 450, "nginx", "/usr/sbin/nginx", f"{OWN}/app.slice/nginx.service"), True),
+        (Process(500, 450, "nginx", "/usr/sbin/nginx", f"{OWN}/app.slice/cron.service"), True),
+        (Process(450, 1, "systemd", "/usr/lib/systemd/systemd", f"{OWN}/init.scope"), False),
+        (Process(500, 450, "dbus-daemon", "/usr/bin/dbus-daemon", f"{OWN}/session.slice/dbus.service"), False),
+        # Containers of other runtimes.
+        (Process(500, 499, "nginx", "/usr/sbin/nginx", "/default/strange"), True),
+        (Process(500, 499, "nginx", "/usr/sbin/nginx", f"/machine.slice/libpod-{ID}.scope/container"), True),
+        (Process(500, 1, "nginx", "/usr/sbin/nginx", "/machine.slice/systemd-nspawn@web.service/payload"), True),
+    ],
+)
+def test_strays_of_every_kind(process, caught):
+    assert bool(examine(host(process))["violations"]) is caught
+
+
+def test_what_systemd_listens_for_is_caught_before_the_first_connection():
+    text = "[::]:22 ssh.socket ssh.service\n0.0.0.0:23 telnet.socket -\n/run/dbus/system_bus_socket dbus.socket dbus.service\n"
+    (violation,) = _processes.examine(
+        host(), [], [], own_pid=412, allowed=[], enabled_units=[], activated=_processes.parse_sockets(text)
+    )["violations"][-1:]
+    assert (violation["unit"], violation["sockets"]) == ("telnet.socket", ["0.0.0.0:23"])
+
+
 def test_an_allowed_unit():
     agent = Process(700, 1, "zabbix_agent2", "/usr/sbin/zabbix_agent2", "/system.slice/zabbix-agent2.service")
     assert examine(host(agent), allowed=["zabbix-agent*.service"])["violations"] == []
@@ -176,6 +217,8 @@ def test_the_engines_own_socket_on_the_network_is_a_finding_and_published_ports_
     processes = host()
     result = examine(processes, _processes.parse_ss(SS)[5:6])
     assert [violation["kind"] for violation in result["violations"]] == ["engine"]
+    assert examine(host(), _processes.parse_ss(SS)[5:6], sockets=["tcp://*:2375"])["violations"] == []
+    assert examine(host(), _processes.parse_ss(SS)[5:6], sockets=["tcp://10.0.0.5:2375"])["violations"] != []
     published_by_the_engine_itself = [Listener("tcp", "0.0.0.0", 8080, [300])]
     assert examine(host(), published_by_the_engine_itself)["violations"] == []
 
