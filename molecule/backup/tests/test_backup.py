@@ -459,7 +459,7 @@ def test_kill_in_a_move(shop, good_set, phase):
     before = shop.state()
     host, seen = MOVE_PHASES[phase]
     place = type(shop)(shop.name, host, shop.port)
-    running = start("move", "--limit", shop.name, "-e", "move_to=web2", "-e", "move_confirm=true")
+    running = start("move", "-e", f"move_site={shop.name}", "-e", "move_to=web2", "-e", "move_confirm=true")
     condition = seen.replace("SETS", SETS).replace("READ_ONLY", READ_ONLY)
     until(
         lambda: place.on_host(f"{{ {condition}; }} >/dev/null 2>&1 && echo seen", check=False) == "seen",
@@ -497,7 +497,9 @@ def test_a_move_loses_nothing(shop, second):
     writer = threading.Thread(target=write, daemon=True)
     writer.start()
     with Requests(shop) as requests:
-        done = play("move", "--limit", shop.name, "-e", "move_to=web2", *(["-e", "move_confirm=true"] if LONG else []))
+        done = play(
+            "move", "-e", f"move_site={shop.name}", "-e", "move_to=web2", *(["-e", "move_confirm=true"] if LONG else [])
+        )
         ended = time.time()
     stop.set()
     writer.join()
