@@ -90,7 +90,7 @@ function name(text) {
     if (upper ~ /^(INSERT|REPLACE)[ \t]/) {
         if (upper ~ /^INSERT INTO `([^`]|``)*`[ (]/) unknown[name(text)] = 1; else guess = 1
     } else if (upper ~ /^CREATE TABLE (IF NOT EXISTS )?`/) tables[name(text)] = 1
-    else if (upper ~ /^CREATE SEQUENCE `/) { tables[name(text)] = 1; unknown[name(text)] = 1 }
+    else if (upper ~ /^CREATE (OR REPLACE )?SEQUENCE (IF NOT EXISTS )?`/) { tables[name(text)] = 1; unknown[name(text)] = 1 }
     else if (upper ~ /^CREATE TABLE (IF NOT EXISTS )?[^ ]/) {
         sub(/^[^ ]+ +[^ ]+ +([Ii][Ff] +[Nn][Oo][Tt] +[Ee][Xx][Ii][Ss][Tt][Ss] +)?/, "", text); sub(/[ (].*/, "", text); gsub(/"/, "", text); tables[text] = 1
     } else if (upper ~ /^(CREATE .*)?VIEW `/) {

@@ -15,7 +15,7 @@ import os
 
 import common
 
-BENCHES = ("database", "sites", "declare", "no_change", "front_page")
+BENCHES = ("database", "sites", "declare", "no_change", "front_page", "backup")
 PAGE = common.ROOT / "docs/benchmarks.md"
 
 

@@ -271,3 +271,11 @@ def test_what_failures_say(stderr, message, facts):
     error = Database._failure(Database.__new__(Database), "F", 1, stderr, shift=1)
     assert str(error) == message
     assert facts.items() <= error.facts.items()
+
+
+def test_scan_counts_sequences_among_the_tables():
+    info = scan(
+        "CREATE SEQUENCE `seq` start with 1 minvalue 1;\nDO SETVAL(`seq`, 1, 0);\nCREATE TABLE `a` (x int);\n-- Dump completed\n"
+    )
+    assert info.tables == ["a", "seq"]
+    assert info.rows == {"a": 0}
