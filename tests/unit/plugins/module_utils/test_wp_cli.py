@@ -170,3 +170,43 @@ def test_only_local_engines():
         pytest.skip("no docker SDK")
     with pytest.raises(WpCliError, match="docker_host"):
         _wp_cli.connect("ssh://web1")
+
+
+class Containers:
+    """An engine with containers by name and status; remembers what was run in which."""
+
+    def __init__(self, **states):
+        self.states, self.ran = states, []
+        self.containers = self
+
+    def get(self, name):
+        if name not in self.states:
+            raise _wp_cli.docker.errors.NotFound("no such container")
+        ran = self.ran
+
+        class Container:
+            id, status = name, self.states[name]
+
+            def exec_run(self, command):
+                ran.append((name, command[-1]))
+
+        return Container()
+
+
+@pytest.mark.parametrize(
+    ("states", "reached"),
+    [
+        ({"fpm": "running", "cron": "running"}, ["fpm", "cron"]),
+        ({"fpm": "exited", "cron": "running"}, ["cron"]),
+        ({"fpm": "running", "cron": "exited"}, ["fpm"]),
+        ({}, []),
+    ],
+)
+def test_changed_code_is_loaded_anew_wherever_it_runs(monkeypatch, states, reached):
+    engine = Containers(**states)
+    wp = WpCli(engine, container="cron", fpm_container="fpm")
+    monkeypatch.setattr(wp, "execute", lambda command, target: engine.ran.append((target, command[-1])))
+    wp.reload_code()
+    assert [name for name, _command in engine.ran] == reached
+    said = {"fpm": "kill -USR2 1", "cron": _wp_cli.FORGET_COMPILED}
+    assert all(command == said[name] for name, command in engine.ran)
