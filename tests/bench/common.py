@@ -34,9 +34,9 @@ def image(name: str) -> str:
     return found[0]
 
 
-def play(playbook: str, *arguments: str, limit: str = "all") -> dict:
+def play(playbook: str, *arguments: str, limit: str | None = None) -> dict:
     """Run a playbook. Returns seconds in all, `tasks` (name, host, seconds, changed) and whether anything changed."""
-    command = ["ansible-playbook", playbook, *INVENTORIES, "--limit", limit, *arguments]
+    command = ["ansible-playbook", playbook, *INVENTORIES, *(["--limit", limit] if limit else []), *arguments]
     environment = ENVIRONMENT | {
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
@@ -65,7 +65,8 @@ def sandbox(limit: str) -> None:
     """Make the host of the benches, and the sites that `limit` names on it. What is there stays."""
     print(f"Making the sandbox {NAME} ...", flush=True)
     play("playbooks/sandbox.yml")
-    play("playbooks/site.yml", limit=f"docker_hosts,{limit}")
+    play("playbooks/provision.yml")
+    play("playbooks/wordpress.yml", limit=limit)
 
 
 def need(program: str) -> None:
