@@ -221,11 +221,11 @@ def test_pictures_do_not_kill_the_pool(host, session, width, height):
 
 def test_imagick_has_a_share_and_goes_to_disk_beyond_it(host):
     """A picture of 48 megapixels needs 288 MB and more; a worker may hold 160."""
-    limits = "new Imagick; foreach (['MEMORY', 'MAP'] as $n) echo Imagick::getResourceLimit(constant(\"Imagick::RESOURCETYPE_$n\")), ' ';"
+    limits = 'new Imagick; foreach (["MEMORY", "MAP"] as $n) echo Imagick::getResourceLimit(constant("Imagick::RESOURCETYPE_$n")), " ";'
     assert compose(host, "exec", "-T", "wordpress", "php", "-r", limits).split() == [str(160 << 20), "0"]
     work = (
-        "$i = new Imagick; $i->newImage(8000, 6000, 'red'); $i->resizeImage(300, 0, Imagick::FILTER_TRIANGLE, 1);"
-        "echo $i->getImageHeight(), ' ', preg_replace('/.*VmHWM:\\s+(\\d+).*/s', '$1', file_get_contents('/proc/self/status'));"
+        '$i = new Imagick; $i->newImage(8000, 6000, "red"); $i->resizeImage(300, 0, Imagick::FILTER_TRIANGLE, 1); echo $i->getImageHeight(),'
+        'preg_replace("/.*VmHWM:\\s+(\\d+).*/s", " $1", file_get_contents("/proc/self/status"));'
     )
     height, kilobytes = compose(host, "exec", "-T", "wordpress", "php", "-r", work).split()
     assert height == "225" and int(kilobytes) < 256 << 10
