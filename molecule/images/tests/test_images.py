@@ -66,3 +66,9 @@ def test_an_unknown_image_is_refused_with_the_known_ones(tmp_path):
     result = role(tmp_path, images_build=["apache"])
     assert result.returncode == 2
     assert "images_build may name" in result.stdout
+
+
+def test_an_archive_that_is_not_there_is_named(tmp_path):
+    result = role(tmp_path, images_archives={"grafana": str(tmp_path / "none.tar")})
+    assert result.returncode == 2
+    assert "none.tar, but there is no such file" in " ".join(result.stdout.split())
