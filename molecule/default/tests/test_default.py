@@ -47,7 +47,7 @@ def request(url, data=None, headers=None, opener=None):
     call = urllib.request.Request(target, data=data, headers={"Host": parts.netloc, **(headers or {})})
     opener = opener or urllib.request.build_opener(NoRedirect)
     try:
-        with opener.open(call, timeout=60) as answer:
+        with opener.open(call, timeout=120) as answer:
             return answer.status, dict(answer.headers), answer.read().decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers), error.read().decode("utf-8", "replace")
