@@ -64,7 +64,9 @@ violations:
   returned: always
   contains:
     kind:
-      description: V(process) for a process, V(unit) for a unit that does not run, but is enabled or listened for, V(engine) for a network socket of the engine itself.
+      description:
+        - V(process) for a process, V(unit) for a unit that does not run, but is enabled or listened for, V(engine) for a network socket
+          of the engine itself.
       type: str
     why:
       description: Why it does not belong here.

@@ -71,6 +71,16 @@ def test_a_host_with_sites_and_monitoring_is_well_and_what_drifts_is_named(tmp_p
     assert all_open()
 
 
+def mounts_of(container: dict) -> str:
+    """As `docker inspect --format '{{.Mounts}}'` writes them, in one line: bench looks for a folder and, anywhere after it, a true."""
+    keys = ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation")
+    return " ".join(str(mount.get(key, "")) for mount in container["Mounts"] for key in keys).replace("True", "true")
+
+
+def published_by(container: dict) -> list[dict]:
+    return [port for ports in container["NetworkSettings"]["Ports"].values() for port in ports or []]
+
+
 # What makes docker-bench-security warn about a running container, by CIS id, on what the engine says of it.
 SYSTEM = "|".join(re.escape(folder) for folder in ("/", "/boot", "/dev", "/etc", "/lib", "/proc", "/sys", "/usr"))
 WARNS = {
@@ -100,16 +110,6 @@ WARNS = {
     "5.31": lambda one: one["HostConfig"]["UsernsMode"] == "host",
     "5.32": lambda one: "docker.sock" in str(one["Mounts"]),
 }
-
-
-def mounts_of(container: dict) -> str:
-    """As `docker inspect --format '{{.Mounts}}'` writes them, in one line: bench looks for a folder and, anywhere after it, a true."""
-    keys = ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation")
-    return " ".join(str(mount.get(key, "")) for mount in container["Mounts"] for key in keys).replace("True", "true")
-
-
-def published_by(container: dict) -> list[dict]:
-    return [port for ports in container["NetworkSettings"]["Ports"].values() for port in ports or []]
 
 
 @pytest.fixture(scope="module")
