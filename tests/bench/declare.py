@@ -10,7 +10,8 @@ import common
 ROUNDS = 5
 OURS = chapter.SITE.replace("-", ".")
 EMPTY_OURS = f"""cd /srv/dockpress/{chapter.SITE}
-docker compose exec -T database sh -c 'MYSQL_PWD=$(cat /run/secrets/db_root_password) mariadb -uroot -e "DROP DATABASE wordpress; CREATE DATABASE wordpress"' </dev/null
+docker compose exec -T database sh -c '
+  MYSQL_PWD=$(cat /run/secrets/db_root_password) mariadb -uroot -e "DROP DATABASE wordpress; CREATE DATABASE wordpress"' </dev/null
 rm web/wp-config.php
 """
 

@@ -114,8 +114,8 @@ def report() -> list[str]:
     }
     ratio = statistics.median(a["rate"] / b["rate"] for a, b in zip(found["ours"], found["chapter"], strict=True))
     lines = [
-        f"Uncached front page ({len(page('ours')) / 1000:.0f} kB), {CONNECTIONS} connections, medians of {ROUNDS} rounds of {SECONDS} s in turns, load generator on the same",
-        f"processor. Ours against the chapter's: **{ratio:.2f}**",
+        f"Uncached front page ({len(page('ours')) / 1000:.0f} kB), {CONNECTIONS} connections, medians of {ROUNDS} rounds of {SECONDS} s in turns,",
+        f"load generator on the same processor. Ours against the chapter's: **{ratio:.2f}**",
         "",
         "| | requests/s | p50 ms | p99 ms | errors | processor ms a request: nginx, PHP-FPM, database |",
         "|---|---|---|---|---|---|",

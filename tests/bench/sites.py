@@ -13,7 +13,7 @@ ONE, TEN = "site01.localhost", "site*.localhost"
 def unchanged(limit: str) -> dict:
     """The median round of `wordpress.yml` over sites that are as declared."""
     rounds = sorted(
-        (common.play("playbooks/wordpress.yml", limit=limit) for _ in range(ROUNDS)), key=lambda r: r["seconds"]
+        (common.play("playbooks/wordpress.yml", limit=limit) for _round in range(ROUNDS)), key=lambda r: r["seconds"]
     )
     if any(found["changed"] for found in rounds):
         sys.exit(f"A run over {limit} that should change nothing changed something: {rounds[-1]['tasks']}")

@@ -33,7 +33,8 @@ svg{display:block;width:100%;height:auto}
 .legend li{display:flex;align-items:center;gap:.4rem}.legend i{flex:none;width:.9rem;height:.25rem;border-radius:2px}
 .legend span{flex:1;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.table{max-height:20rem}
 table{border-collapse:collapse;font-size:.8rem;width:100%}th{position:sticky;top:0;background:#fff;color:#5a6270;font-weight:600}
-td,th{text-align:left;padding:.2rem .6rem .2rem 0;border-bottom:1px solid #eceef1;white-space:nowrap}td:last-child,th:last-child{text-align:right;padding-right:.2rem}
+td,th{text-align:left;padding:.2rem .6rem .2rem 0;border-bottom:1px solid #eceef1;white-space:nowrap}
+td:last-child,th:last-child{text-align:right;padding-right:.2rem}
 @media(max-width:62rem){figure{grid-column:1/-1!important}figure.stat{grid-column:span 8!important}}
 @media(max-width:36rem){body{padding:.6rem}figure.stat{grid-column:span 12!important}}
 @media print{body{background:#fff}figure{break-inside:avoid}.legend,.table{max-height:none}}
