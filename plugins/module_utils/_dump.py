@@ -61,7 +61,8 @@ export MYSQL_PWD=$password
 CLIENT = 'exec "$(tool "")" --user="$account" --batch --skip-column-names --unbuffered --default-character-set=utf8mb4 -- "$@"\n'
 
 # Every row of a dump of MariaDB's stands on a line of its own that begins with a parenthesis, and no other line does: grep
-# drops these at the speed of memory, and the line numbers of what is left give the rows of each INSERT.
+# drops these at the speed of memory, and the line numbers of what is left give the rows of each INSERT. Where a column is hidden
+# from SELECT *, MariaDB names the columns and begins with the first row on the same line; MySQL has all rows there, and is not counted.
 SCAN = r"""
 scan() { grep -a -n -b -v '^(' | cut -b1-2000 | awk -v marker="$marker" '
 function emit(kind, a, b) { printf "%s\t%s\t%s\t%s\n", marker, kind, a, b }
@@ -84,13 +85,14 @@ function name(text) {
     if (text ~ /^(\/\*!|CREATE ).*DEFINER=`[^`]*`@`/) emit("definer", number)
     if (text ~ /^DELIMITER /) { body = (text !~ /^DELIMITER ;$/); next }
     if (body) next
-    if (text ~ /^INSERT INTO `([^`]|``)*` VALUES$/) { into = name(text); start = number; next }
+    if (text ~ /^INSERT INTO `([^`]|``)*` VALUES$/) { into = name(text); start = number; by_line = 1; next }
+    if (text ~ /^INSERT INTO `([^`]|``)*` \((`([^`]|``)*`(, )?)+\) VALUES \(/) { into = name(text); start = number - 1; named[into] = 1; next }
     while (match(text, /^(\/\*M?![0-9]* ?|[ \t]+)/)) text = substr(text, RLENGTH + 1)
     upper = toupper(substr(text, 1, 200))
     if (upper ~ /^(INSERT|REPLACE)[ \t]/) {
         if (upper ~ /^INSERT INTO `([^`]|``)*`[ (]/) unknown[name(text)] = 1; else guess = 1
     } else if (upper ~ /^CREATE TABLE (IF NOT EXISTS )?`/) tables[name(text)] = 1
-    else if (upper ~ /^CREATE (OR REPLACE )?SEQUENCE (IF NOT EXISTS )?`/) { tables[name(text)] = 1; unknown[name(text)] = 1 }
+    else if (upper ~ /^CREATE (OR REPLACE )?SEQUENCE (IF NOT EXISTS )?`/) { tables[name(text)] = 1; rows[name(text)] = 1 }
     else if (upper ~ /^CREATE TABLE (IF NOT EXISTS )?[^ ]/) {
         sub(/^[^ ]+ +[^ ]+ +([Ii][Ff] +[Nn][Oo][Tt] +[Ee][Xx][Ii][Ss][Tt][Ss] +)?/, "", text); sub(/[ (].*/, "", text); gsub(/"/, "", text); tables[text] = 1
     } else if (upper ~ /^(CREATE .*)?VIEW `/) {
@@ -102,7 +104,7 @@ function name(text) {
     else if (upper ~ /^ALTER (DATABASE|SCHEMA) `/) emit("alter", number)
 }
 END {
-    for (t in tables) if (!(t in views)) emit("table", t, guess || (t in unknown) ? "?" : rows[t] + 0)
+    for (t in tables) if (!(t in views)) emit("table", t, guess || (t in unknown) || (t in named) && !by_line ? "?" : rows[t] + 0)
     for (v in views) emit("view", v)
     emit("database", database)
     emit("size", lines + 0, bytes + 0)
@@ -399,11 +401,11 @@ class Database:
         :return: list of rows, each a list of strings (``NULL`` stays that word).
         :raise DumpError: the first statement that failed.
         """
-        # The database may have been started anew since the last question.
-        if self._session is None or not self._session.alive():
-            self._session = _Session(self.client, self.container)
         use = f"USE {quote(database)};\n" if database else ""
         try:
+            # The database may have been started anew since the last question.
+            if self._session is None or not self._session.alive():
+                self._session = _Session(self.client, self.container)
             return self._session.ask(use + statements.rstrip().removesuffix(";"))
         except ExecError as error:
             self._session = None

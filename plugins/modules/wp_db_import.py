@@ -290,7 +290,12 @@ class Import:
             if self.wp:
                 self.look()
         except BaseException as error:
-            back = self.database.abort()
+            try:
+                back = self.database.abort()
+            except DumpError as second:
+                raise DumpError(
+                    f"{error} What is left of this import could not be cleared away ({second}). The next import or export does it."
+                ) from error
             self.result["rolled_back"] = back
             if back and isinstance(error, Exception):
                 raise DumpError(

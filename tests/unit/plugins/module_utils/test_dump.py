@@ -119,13 +119,20 @@ def test_rows_that_another_program_wrote_are_not_guessed():
     assert scan("CREATE TABLE `a` (x int);\nINSERT IGNORE INTO a (x) VALUES\n(1),\n(2);\n").rows == {}
 
 
-def test_one_table_that_cannot_be_counted_leaves_the_others():
-    # A column that SELECT * does not show makes mariadb-dump name the columns, and write its rows another way.
+def test_rows_behind_named_columns_and_sequences_are_counted():
+    # A column that SELECT * does not show makes mariadb-dump name the columns, and begin with a row on the same line.
     more = "CREATE SEQUENCE `wp_seq` start with 5;\nDO SETVAL(`wp_seq`, 1005, 0);\nCREATE TABLE `wp_in``v` (a int, h int INVISIBLE);\n"
-    more += "INSERT INTO `wp_in``v` (`a`, `h`) VALUES (1,9),(2,9);\n-- Dump completed"
+    more += "INSERT INTO `wp_in``v` (`a`, `h`) VALUES (1,9),\n(2,'),('),\n(3,9);\n-- Dump completed"
     info = scan(DUMP.replace("-- Dump completed", more))
     assert info.tables == ["wp_empty", "wp_in`v", "wp_posts", "wp_seq"]
-    assert info.rows == {"wp_empty": 0, "wp_posts": 4}
+    assert info.rows == {"wp_empty": 0, "wp_in`v": 3, "wp_posts": 4, "wp_seq": 1}
+
+
+def test_one_table_that_cannot_be_counted_leaves_the_others():
+    more = "CREATE TABLE `wp_other` (a int);\nINSERT INTO `wp_other` VALUES (1),(2);\n-- Dump completed"
+    assert scan(DUMP.replace("-- Dump completed", more)).rows == {"wp_empty": 0, "wp_posts": 4}
+    # Named columns in a file of MySQL's: all rows on one line.
+    assert scan("CREATE TABLE `a` (x int);\nINSERT INTO `a` (`x`) VALUES (1),(2);\n-- Dump completed\n").rows == {}
 
 
 def test_bytes_that_are_no_text():
@@ -278,4 +285,4 @@ def test_scan_counts_sequences_among_the_tables():
         "CREATE SEQUENCE `seq` start with 1 minvalue 1;\nDO SETVAL(`seq`, 1, 0);\nCREATE TABLE `a` (x int);\n-- Dump completed\n"
     )
     assert info.tables == ["a", "seq"]
-    assert info.rows == {"a": 0}
+    assert info.rows == {"a": 0, "seq": 1}
