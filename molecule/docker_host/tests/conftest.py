@@ -18,6 +18,8 @@ NAME = os.environ["SANDBOX_NAME"]
 SUBNET = os.environ["SANDBOX_SUBNET"]
 PUBLIC = {"hard1": f"{SUBNET}.1.13", "hard2": f"{SUBNET}.1.14"}
 PRIVATE = {"hard1": f"{SUBNET}.2.13", "hard2": f"{SUBNET}.2.14"}
+# Molecule asks for colours, which are in the way of who reads.
+PLAIN = os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 INVENTORY = (f"--inventory={HERE.parent}/shared/inventory", f"--inventory={HERE}/inventory")
 # Kernels without the audit subsystem's namespaces, AppArmor and the like: the host below is not ours to change.
 MACHINE_ONLY = "the hosts are containers: this part of the kernel belongs to the machine"
@@ -41,7 +43,9 @@ def shell(host: str, script: str, check: bool = True) -> str:
 def play(playbook: str, *arguments: str, limit: str = "hard1") -> subprocess.CompletedProcess:
     """Run a playbook with the scenario's inventory."""
     command = ["ansible-playbook", str(playbook), *INVENTORY, f"--limit={limit}", *arguments]
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
 
 
 def said(result: subprocess.CompletedProcess) -> str:

@@ -398,6 +398,7 @@ def test_the_audit_says_what_is_wrong_and_ends_with_an_error(tmp_path):
         if control["result"] == "waived"
     ]
     assert all(control["reason"] for control in waived)
+    assert (tmp_path / "audit.html").exists(), result.stdout[-3000:]
     assert "<h1>Docker hosts</h1>" in (tmp_path / "audit.html").read_text()
 
 

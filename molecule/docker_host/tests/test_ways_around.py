@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import INVENTORY, PRIVATE, PUBLIC, ROOT, SUBNET, on, shell, wait_for
+from conftest import INVENTORY, PLAIN, PRIVATE, PUBLIC, ROOT, SUBNET, on, shell, wait_for
 
 # On the outside network, for as long as the test: the sandbox's networks have no IPv6 of their own.
 SIX = {"hard1": "fd00:d0c:225::13", "hard2": "fd00:d0c:225::14"}
@@ -144,7 +144,7 @@ def test_a_neighbour_that_routes_its_loopback_here_does_not_reach_ports_publishe
 
 def look(module: str) -> dict:
     command = ["ansible", "hard1", *INVENTORY, "-m", f"dockpress.hosting.{module}"]
-    result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    result = subprocess.run(command, cwd=ROOT, env=PLAIN, check=True, capture_output=True, text=True).stdout
     return yaml.safe_load(result.partition("=>")[2])
 
 
