@@ -56,7 +56,14 @@ SECTIONS = {
     "5": "Containers",
     "6": "Order",
 }
+RESULTS = ("pass", "waived", "manual", "fail", "absent")
 FULL = 90
+
+
+def count(controls: list[dict]) -> dict[str, int]:
+    """How many controls ended in each result, also where none did."""
+    found = Counter(control["result"] for control in controls)
+    return {result: found[result] for result in RESULTS}
 
 
 def by_number(name: str) -> list[str | int]:
@@ -109,14 +116,13 @@ def judged(name: str, seen: Mapping | None, drift: Mapping) -> dict:
     sections = []
     for number, title in SECTIONS.items():
         controls = [control for control in seen["controls"] if control["id"].split(".")[0] == number]
-        counts = dict(Counter(control["result"] for control in controls))
-        sections.append({"number": number, "title": title, "controls": controls, "counts": counts})
+        sections.append({"number": number, "title": title, "controls": controls, "counts": count(controls)})
     return {
         **{key: value for key, value in seen.items() if key != "controls"},
         "name": name,
         "reached": True,
         "problems": problems,
-        "counts": dict(Counter(control["result"] for control in seen["controls"])),
+        "counts": count(seen["controls"]),
         "sections": sections,
         "drift": drifted(drift),
         # As docker-bench-security wants to be told (-e).

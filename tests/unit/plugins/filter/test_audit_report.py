@@ -33,7 +33,7 @@ def report(changes=None, drift=None, hostvars=None):
 def test_all_is_well():
     result = report()
     assert result["well"] is True
-    assert result["hosts"][0]["counts"] == {"pass": 1, "waived": 1}
+    assert result["hosts"][0]["counts"] == {"pass": 1, "waived": 1, "manual": 0, "fail": 0, "absent": 0}
     assert result["hosts"][0]["docker_bench"] == "check_2_9"
     assert result["hosts"][0]["disks"] == [{"paths": ["/", "/var/lib/docker"], "bytes": 1000, "free": 500, "used": 50}]
 
