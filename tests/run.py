@@ -89,7 +89,9 @@ def main() -> int:
         phases += [(name, ["make", "--no-print-directory", name]) for name in ("lint", "unit", "sanity")]
     if arguments.scenarios:
         phases.append(("sandbox", sandbox))
-        phases += [(name, ["molecule", "test", "--scenario-name", name]) for name in arguments.scenarios]
+        # Otherwise a scenario that fails clears its hosts at once, and there is nothing to look at.
+        kept = ["--destroy=never"] if arguments.keep else []
+        phases += [(name, ["molecule", "test", "--scenario-name", name, *kept]) for name in arguments.scenarios]
 
     LOGS.mkdir(parents=True, exist_ok=True)
     results: list[tuple[str, bool, float]] = []

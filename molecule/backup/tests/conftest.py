@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import urllib.request
-from types import SimpleNamespace
 
 import pytest
 
@@ -96,7 +95,7 @@ class Site:
             return answer.status, answer.read().decode()
 
     def state(self):
-        """All that a restore must bring back, or leave: rows, and files by their checksums."""
+        """All that a restore must bring back, or leave: rows, and files by their checksums, so that what differs is told."""
         tables = self.sql("SHOW TABLES;").split()
         # What WordPress writes on its own while it is looked at.
         rows = {
@@ -113,13 +112,13 @@ class Site:
             if table != "wp_filler"
         }
         rows["wp_filler"] = self.sql("CHECKSUM TABLE wp_filler;", check=False)
-        files = self.on_host(
+        rows["files"] = self.on_host(
             f"cd {self.directory}/web && find . -type f ! -path './wp-admin/*' ! -path './wp-includes/*' -print0 | sort -z | xargs -0 sha256sum"
         )
-        objects = self.sql(
+        rows["objects"] = self.sql(
             "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS ORDER BY 1; SHOW FULL TABLES;"
         )
-        return SimpleNamespace(rows=rows, files=files, objects=objects)
+        return {f"{kind}: {row}" for kind, several in rows.items() for row in several.splitlines()}
 
     def assert_whole(self):
         """Nothing of an interrupted run is left: schemas, folders, journals, accounts."""

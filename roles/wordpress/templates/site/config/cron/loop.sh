@@ -41,6 +41,11 @@ run_events() {
         read -r outcome hook </tmp/outcome
         case "$outcome" in
         none) return ;;
+        kept)
+            success=0
+            echo "Event $hook of $1 was not run: it cannot be taken out of the list" >&2
+            return
+            ;;
         done) ;;
         *)
             failures=$((failures + 1))
