@@ -273,6 +273,23 @@ def test_a_full_disk_is_told_and_makes_no_set(shop, good_set):
         shop.on_host(f"umount {small}; rmdir {small}")
 
 
+def test_a_wrong_password_is_told_and_makes_no_set(shop, good_set):
+    sets = shop.sets()
+    last = shop.metric("backup", "dockpress_backup_last_success_timestamp_seconds")
+    secret = f"{shop.directory}/secrets/db_root_password"
+    shop.on_host(f"cp -p {secret} /root/right && echo wrong >{secret}")
+    try:
+        failed = play("backup", "--limit", shop.name, check=False)
+    finally:
+        shop.on_host(f"cat /root/right >{secret} && rm /root/right")
+    assert failed.returncode != 0
+    assert "Access denied" in failed.stdout
+    assert shop.sets() == sets
+    shop.assert_whole()
+    assert shop.metric("backup-run", "dockpress_backup_last_run_success") == 0
+    assert shop.metric("backup", "dockpress_backup_last_success_timestamp_seconds") == last
+
+
 def test_two_backups_and_a_restore_at_once(shop, good_set):
     sets = len(shop.sets())
     running = [
