@@ -21,6 +21,8 @@ SETS = "/var/backups/dockpress"
 INVENTORIES = f"{ROOT / 'molecule/shared/inventory'},{SCENARIO / 'inventory'}"
 LONG = bool(os.environ.get("DOCKPRESS_LONG"))
 sys.path.insert(0, str(ROOT / "tests"))
+# Molecule has failures written to the other stream, and in colours.
+os.environ |= {"ANSIBLE_DISPLAY_FAILED_STDERR": "false", "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
 
 
 def run(command, check=True, data=None, timeout=600):

@@ -568,9 +568,9 @@ def test_a_move_loses_nothing(shop, second):
     # The second host's ports of this number are not published on this machine: asked from the host itself.
     request = f"Request('http://127.0.0.1:{shop.port}/', headers={{'Host': '{shop.name}:{shop.port}'}})"
     fetch = f"from urllib.request import Request, urlopen; print(urlopen({request}).read().decode())"
-    assert "Moving" in there.on_host(f"python3 -c {shlex.quote(fetch)}")
     # It takes writes there, its events run there, and the firewall lets its visitors in.
-    there.wp("post", "create", "--post_title=Arrived")
+    there.wp("post", "create", "--post_title=Arrived", "--post_status=publish")
+    assert "Arrived" in there.on_host(f"python3 -c {shlex.quote(fetch)}")
     assert "loop.sh" in there.on_host(f"docker inspect --format '{{{{.Config.Entrypoint}}}}' {there.stack}-cron-1")
     assert str(shop.port) in there.on_host("iptables-save | grep DOCKPRESS-FORWARD")
     # Nothing but full sets stays there, from the next backup on.
