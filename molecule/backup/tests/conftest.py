@@ -85,7 +85,8 @@ class Site:
         return [line for line in listing.splitlines() if line]
 
     def metric(self, file, name):
-        text = self.on_host(f"cat /var/lib/dockpress/metrics/{file}-{self.name}.prom", check=False)
+        # The site's own file is named after its stack.
+        text = self.on_host(f"cat /var/lib/dockpress/metrics/{file}-{{{self.name},{self.stack}}}.prom", check=False)
         found = [line.split()[-1] for line in text.splitlines() if line.startswith(name + "{")]
         return float(found[0]) if found else None
 
