@@ -18,6 +18,7 @@ description:
   - Copies the set to restic repositories, where any are given. A copy that fails makes the task fail; the set on the host remains.
 extends_documentation_fragment:
   - dockpress.hosting.wp
+  - dockpress.hosting.wp.attributes
   - dockpress.hosting.backup
 options:
   freeze:
@@ -67,24 +68,12 @@ options:
     type: str
     default: restic/restic
 attributes:
-  check_mode:
-    support: full
-    description: Says what it would change and changes nothing.
   diff_mode:
     support: none
     description: Shows the state before and after.
   idempotent:
     support: none
     description: Every run takes a set.
-  platform:
-    support: full
-    platforms: posix
-    description: Where the module runs.
-  action_group:
-    support: full
-    description: Use C(group/dockpress.hosting.wp) in C(module_defaults) to set the options that all these modules share.
-    membership:
-      - dockpress.hosting.wp
 seealso:
   - module: dockpress.hosting.wp_restore
   - module: dockpress.hosting.wp_backup_prune

@@ -19,6 +19,7 @@ notes:
   - Tables whose engine knows no transactions (MyISAM) are read without a lock and may be inconsistent with the others.
 extends_documentation_fragment:
   - dockpress.hosting.wp
+  - dockpress.hosting.wp.attributes
   - dockpress.hosting.wp_database
 options:
   dest:
@@ -39,9 +40,6 @@ options:
     type: bool
     default: true
 attributes:
-  check_mode:
-    support: full
-    description: Says what it would change and changes nothing.
   diff_mode:
     support: full
     description: Shows size, sum and tables of the file before and after.
@@ -50,15 +48,6 @@ attributes:
     details:
       - A dump is made at every run; with O(force=false) only once.
     description: Run again with the same parameters, it changes nothing.
-  platform:
-    support: full
-    platforms: posix
-    description: Where the module runs.
-  action_group:
-    support: full
-    description: Use C(group/dockpress.hosting.wp) in C(module_defaults) to set the options that all these modules share.
-    membership:
-      - dockpress.hosting.wp
 seealso:
   - module: dockpress.hosting.wp_db_import
 author:

@@ -23,6 +23,7 @@ notes:
   - While a dump is loaded, the disk holds the site's tables twice.
 extends_documentation_fragment:
   - dockpress.hosting.wp
+  - dockpress.hosting.wp.attributes
   - dockpress.hosting.wp_database
 options:
   src:
@@ -93,15 +94,6 @@ attributes:
     description: Run again with the same parameters, it changes nothing.
     details:
       - Loads the dump again at every run.
-  platform:
-    support: full
-    platforms: posix
-    description: Where the module runs.
-  action_group:
-    support: full
-    description: Use C(group/dockpress.hosting.wp) in C(module_defaults) to set the options that all these modules share.
-    membership:
-      - dockpress.hosting.wp
 seealso:
   - module: dockpress.hosting.wp_db_export
   - module: dockpress.hosting.wp_search_replace

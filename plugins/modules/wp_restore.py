@@ -19,6 +19,7 @@ description:
     WordPress' own.
 extends_documentation_fragment:
   - dockpress.hosting.wp
+  - dockpress.hosting.wp.attributes
   - dockpress.hosting.backup
 options:
   set:
@@ -103,15 +104,6 @@ attributes:
   idempotent:
     support: none
     description: Every run restores.
-  platform:
-    support: full
-    platforms: posix
-    description: Where the module runs.
-  action_group:
-    support: full
-    description: Use C(group/dockpress.hosting.wp) in C(module_defaults) to set the options that all these modules share.
-    membership:
-      - dockpress.hosting.wp
 seealso:
   - module: dockpress.hosting.wp_backup
 """

@@ -23,6 +23,7 @@ notes:
   - The site's lock is not taken. M(dockpress.hosting.wp_db_import) replaces under its lock.
 extends_documentation_fragment:
   - dockpress.hosting.wp
+  - dockpress.hosting.wp.attributes
 options:
   pairs:
     description:
@@ -90,18 +91,6 @@ attributes:
   diff_mode:
     support: full
     description: Shows the changed rows of each column.
-  idempotent:
-    support: full
-    description: Run again with the same parameters, it changes nothing.
-  platform:
-    support: full
-    platforms: posix
-    description: Where the module runs.
-  action_group:
-    support: full
-    description: Use C(group/dockpress.hosting.wp) in C(module_defaults) to set the options that all these modules share.
-    membership:
-      - dockpress.hosting.wp
 author:
   - The dockpress engineers (@dockpress)
 """

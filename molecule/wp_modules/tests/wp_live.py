@@ -72,6 +72,7 @@ class Live:
 
     def __init__(self, host: str) -> None:
         self.host = host
+        self.common: dict[str, str] = {}
         names = ("prefix", "python", "cli", "fpm", "image", "path", "url", "connect", "database", "schema", "sql")
         shown = "{{ {" + ", ".join(f"'live_{name}': live_{name}" for name in names) + "} }}"
         self.vars = self._play({"ansible.builtin.debug": {"msg": shown}})[0]["msg"]
@@ -92,7 +93,7 @@ class Live:
         """Results of (module, check mode, arguments), all from one start of Ansible. A failure is a result too."""
         tasks = [
             {
-                f"dockpress.hosting.{module}": self.common | arguments,
+                f"dockpress.hosting.{module}": arguments,
                 "check_mode": check,
                 "ignore_errors": True,
                 "no_log": False,
@@ -102,7 +103,9 @@ class Live:
         return self._play(*tasks)
 
     def _play(self, *tasks: dict) -> list[dict]:
-        play = [{"hosts": self.host, "gather_facts": False, "tasks": list(tasks)}]
+        # As operators write it: the containers are named once, for the whole action group.
+        defaults = {"group/dockpress.hosting.wp": self.common}
+        play = [{"hosts": self.host, "gather_facts": False, "module_defaults": defaults, "tasks": list(tasks)}]
         environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_NOCOLOR": "1"}
         with tempfile.NamedTemporaryFile("w", suffix=".yml") as playbook:
             json.dump(play, playbook)

@@ -11,10 +11,8 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 COLLECTION = "dockpress.hosting"
-MODULES = [
-    f"{COLLECTION}.{path.stem}"
-    for path in sorted((pathlib.Path(__file__).resolve().parents[4] / "plugins/modules").glob("*.py"))
-]
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+MODULES = [f"{COLLECTION}.{path.stem}" for path in sorted((ROOT / "plugins/modules").glob("*.py"))]
 KEPT = ("type", "elements", "choices", "required", "default")
 
 
@@ -53,3 +51,11 @@ def test_examples(rendered, module):
     validator = ArgumentSpecValidator(spec(options))
     for given in own:
         assert validator.validate(filled(given, options)).error_messages == []
+
+
+def test_modules_that_share_options_are_in_the_action_group(rendered):
+    """``module_defaults`` of the group would otherwise leave one out, without a word."""
+    group = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]["wp"]
+    shared = {name for name, about in rendered.items() if "fpm_container" in about["doc"].get("options", {})}
+    says_so = {name for name, about in rendered.items() if "action_group" in about["doc"].get("attributes", {})}
+    assert {f"{COLLECTION}.{name}" for name in group} == shared == says_so
