@@ -23,7 +23,7 @@ export MOLECULE_GLOB := $(CURDIR)/molecule/*/molecule.yml
 export PY_COLORS ?= 1
 
 # What `make test` runs. The other scenarios have not passed in one piece yet: make molecule SCENARIO=dev
-SCENARIOS ?= default docker_host images
+SCENARIOS ?= default docker_host images dev
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
