@@ -13,8 +13,9 @@ description:
   - Replaces texts, most often a site's address, in all tables with its prefix, in one transaction.
   - A text is found as it stands, with escaped slashes and as JSON writes it, in JSON inside JSON, and percent-encoded; in values and array keys
     of serialized PHP (whose lengths are corrected, without making any object), in JSON inside serialized PHP and the reverse.
-  - What could not be replaced is counted and listed in RV(left) and RV(leftovers), never passed over.
-  - An address of a site in O(addresses) is found however it is written.
+  - What was found and could not be replaced is counted and listed in RV(left) and RV(leftovers), never passed over.
+  - An address of a site in O(addresses) is found however it is written. A text in O(pairs) is neither found nor listed where it stands in base64,
+    or with slashes written as C(&#47;) or C(\u002F).
   - All pairs are applied in one pass, the longest match first, so a result is not replaced again. Where the new text contains the old one,
     a second run changes nothing.
 notes:
