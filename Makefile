@@ -22,8 +22,8 @@ export IMAGES_CACHE_DIR ?= $(CURDIR)/.cache
 export MOLECULE_GLOB := $(CURDIR)/molecule/*/molecule.yml
 export PY_COLORS ?= 1
 
-# What `make test` runs. The other scenarios have not passed in one piece yet: make molecule SCENARIO=dev
-SCENARIOS ?= default docker_host images dev
+# What `make test` runs.
+SCENARIOS ?= default docker_host images wp_modules backup dev
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
