@@ -23,6 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 # What looks like a shell, whatever it is called: it has to be run by something.
 SHELLS = {"bash", "sh", "shell", "console", "shell-session"}
+# Commands that are indented instead of fenced would escape.
+INDENTED = re.compile(r"^(?: {4}|\t)\s*(?P<command>ansible\S* .*)$", re.MULTILINE)
 CALL = re.compile(r"""\bdocs(?:\.run)?\(\s*["']([a-z0-9-]+)["']|docs\.py\s+run\s+([a-z0-9-]+)""")
 
 
@@ -61,6 +63,10 @@ def problems(texts: dict[str, str], calls: dict[str, list[str]]) -> list[str]:
     """What is wrong with the pages `texts` (name -> text), given which tags are run by what."""
     told, seen = [], {}
     for name, text in texts.items():
+        told += [
+            f"{name}: no block holds the command {match['command']!r}: write ```bash tag=NAME around it"
+            for match in INDENTED.finditer(FENCE.sub("", text))
+        ]
         for language, tag, _block in fences(text):
             if language in SHELLS and not tag:
                 told.append(
