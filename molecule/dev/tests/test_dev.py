@@ -161,6 +161,7 @@ def test_what_would_go_wrong_is_refused(here, tmp_path):
     told = here.playbook("dev", check=False, DEV_DIR=str(tmp_path / here.folder.name))
     assert "There is a Compose project" in told
 
+    assert f"There is no folder {tmp_path}/none" in here.playbook("dev", check=False, DEV_DIR=f"{tmp_path}/none/site")
     assert "There is no site in" in here.playbook("dev", "-e", "dev_state=absent", check=False, **second)
     assert "write a port number" in here.playbook("dev", check=False, **second, DEV_PORT="http")
     assert "write auto, pull or build" in here.playbook("dev", check=False, **second, DEV_IMAGES="none")
