@@ -282,18 +282,18 @@ class Import:
             if self.wp:
                 self.look()
         except BaseException as error:
+            said = getattr(error, "msg", error)
+            facts = getattr(error, "details", getattr(error, "facts", {}))
             try:
                 back = self.database.abort()
             except DumpError as second:
                 raise DumpError(
-                    f"{error} What is left of this import could not be cleared away ({second}). The next import or export does it."
+                    f"{said} What is left of this import could not be cleared away ({second}). The next import or export does it.",
+                    **facts,
                 ) from error
             self.result["rolled_back"] = back
             if back and isinstance(error, Exception):
-                raise DumpError(
-                    f"{getattr(error, 'msg', error)} The former tables are back in their place.",
-                    **getattr(error, "details", getattr(error, "facts", {})),
-                ) from error
+                raise DumpError(f"{said} The former tables are back in their place.", **facts) from error
             raise
         self.database.discard()
 

@@ -13,7 +13,7 @@ from ansible_collections.dockpress.hosting.plugins.modules import wp_db_export, 
 
 
 class FakeDatabase:
-    """Remembers what was asked of it; ``fails`` names the step that goes wrong."""
+    """Remembers what was asked of it; ``fails`` names the steps that go wrong."""
 
     name, scratch, aside = "wordpress", "wordpress_dp_new", "wordpress_dp_old"
 
@@ -23,7 +23,7 @@ class FakeDatabase:
 
     def _step(self, name, *details):
         self.calls.append(name)
-        if name == self.fails:
+        if name in self.fails.split():
             raise DumpError(f"{name} failed", line=7)
 
     def tables(self, schema=None):
@@ -133,6 +133,13 @@ def test_import_that_fails(imported, fails, calls, rolled_back):
     assert result["msg"].startswith(f"{fails} failed")
     assert ("former tables are back" in result["msg"]) is bool(rolled_back)
     assert ("safety_dump" in result) is (fails in ("load", "swap"))
+
+
+def test_import_that_fails_and_cannot_be_cleared_away_keeps_the_first_cause(imported):
+    result = imported(FakeDatabase(fails="load abort"))
+    assert result["msg"].startswith("load failed What is left")
+    assert "(abort failed)" in result["msg"]
+    assert result["line"] == 7
 
 
 def test_safety_dumps_are_kept_in_number(imported, tmp_path):
