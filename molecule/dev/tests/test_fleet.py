@@ -141,6 +141,9 @@ def test_the_clone_knows_neither_the_address_nor_the_persons(here, before):
     )
     assert answer.status_code == 200
     assert "noindex" in answer.text
+    sets = f"/var/backups/dockpress/{SHOP}"
+    brought = ["docker", "exec", f"{here.sandbox}-web2", "find", sets, "-mindepth", "1"]
+    assert here._run(brought, "") == "", "the original's set stays on the copy's host"
 
 
 def test_the_clone_has_salts_of_its_own_and_sends_no_mail(here):
@@ -171,7 +174,18 @@ def test_a_clone_that_would_do_harm_is_refused(here, arguments, words):
 
 
 def test_production_comes_home(here, before):
+    # Also a copy that was not finished has no persons.
+    wrong = json.dumps({"pull_addresses": [{"from": "cdn.example.com", "to": "https://www.example.com"}]})
+    assert "addresses: from of pair 2" in here.playbook(
+        "pull_site", "-e", f"pull_from={SHOP}", "-e", wrong, check=False
+    )
+    text = dump(here.wp)
+    for person in ("jane.doe@corp.example", "bob@visitor.example", "Janette", "Secret Street"):
+        assert person not in text
+    assert here.wp("option", "get", "blog_public").strip() == "0"
+
     here.docs("pull", SITE=SHOP)
+    assert not (here.folder / ".dev/sets" / SHOP).exists(), "the original's set stays on this machine"
     check_copy(here.wp, f"http://{SHOP}:{here.port_base + 10}", f"http://localhost:{here.port}")
     assert requests.get(f"http://localhost:{here.port}/", timeout=30).status_code == 200
     assert {p.lstat().st_uid for p in (here.folder / "web").rglob("*")} == {here.uid}
