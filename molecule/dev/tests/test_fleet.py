@@ -152,7 +152,7 @@ def test_the_clone_has_salts_of_its_own_and_sends_no_mail(here):
     # A plugin that came with the original has a mail server of its own.
     smtp = 'add_action("phpmailer_init", function ($m) { $m->isSMTP(); $m->Host = "192.0.2.1"; });'
     assert "true" in here.site_wp(STAGING, "eval", smtp + 'var_dump(wp_mail("a@example.com", "To nobody", "T"));')
-    folder = "/srv/dockpress/staging-localhost/mail"
+    folder = "/srv/sites/staging-localhost/mail"
     caught = here._run(["docker", "exec", f"{here.sandbox}-web2", "grep", "-rl", "Subject: To nobody", folder], "")
     assert len(caught.split()) == 1
 
@@ -233,17 +233,29 @@ def test_a_site_moves(here):
     docs.run("move", SITE=STAGING, HOST="web1")
     names = here._run(["docker", "exec", f"{here.sandbox}-web1", "docker", "ps", "--format", "{{.Names}}"], "")
     assert "staging-localhost-web-1" in names
+    # The old host's are stopped, wherever the stack lies.
+    old = here._run(["docker", "exec", f"{here.sandbox}-web2", "docker", "ps", "--format", "{{.Names}}"], "")
+    assert "staging-localhost" not in old
 
 
 def test_a_site_goes_when_it_is_named(here):
     wrong = here.playbook("teardown", "--limit", SHOP, "-e", "teardown_confirm=shop", check=False)
     assert "-e teardown_confirm=shop-localhost" in wrong
-    docs.run("teardown", SITE=SHOP, STACK="shop-localhost")
     on_web1 = ["docker", "exec", f"{here.sandbox}-web1"]
+    metrics = [*on_web1, "find", "/var/lib/dockpress/metrics", "-name", "*shop*"]
+    told_before = here._run(metrics, "")
+    assert told_before
+    elsewhere = ["-e", "teardown_confirm=shop-localhost", "-e", "wordpress_stack_root=/srv/dockpress"]
+    missing = here.playbook("teardown", "--limit", SHOP, *elsewhere, check=False)
+    assert "web1 has no /srv/dockpress/shop-localhost, so nothing was removed" in missing
+    assert here._run(metrics, "") == told_before
+
+    docs.run("teardown", SITE=SHOP, STACK="shop-localhost")
+    assert here._run(metrics, "") == ""
     label = "label=com.docker.compose.project=shop-localhost"
     for kind in ("ps --all", "volume ls", "network ls"):
         assert here._run([*on_web1, "docker", *kind.split(), "--quiet", "--filter", label], "") == ""
-    assert here._run([*on_web1, "ls", "/srv/dockpress"], "").split() == ["staging-localhost"]
+    assert here._run([*on_web1, "ls", "/srv/sites"], "").split() == ["staging-localhost"]
     assert here._run([*on_web1, "ls", f"/var/backups/dockpress/{SHOP}"], "") != "", "the last set stays"
 
 
