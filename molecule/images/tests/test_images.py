@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 
 import pytest
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 testinfra_hosts = ["local://"]
@@ -19,7 +20,7 @@ def built():
     return json.loads((pathlib.Path(os.environ["SANDBOX_DIR"]) / "images.json").read_text())
 
 
-def role(tmp_path, **variables):
+def role(tmp_path, environment=None, **variables):
     """Run the role with these variables; its process, with its output as text."""
     playbook = tmp_path / "play.yml"
     playbook.write_text(
@@ -27,7 +28,10 @@ def role(tmp_path, **variables):
         "  vars: {ansible_python_interpreter: '{{ ansible_playbook_python }}'}\n"
     )
     command = ["ansible-playbook", "-i", "localhost,", "-c", "local", str(playbook), "-e", json.dumps(variables)]
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    environment = os.environ | (environment or {})
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,3 +76,21 @@ def test_an_archive_that_is_not_there_is_named(tmp_path):
     result = role(tmp_path, images_archives={"grafana": str(tmp_path / "none.tar")})
     assert result.returncode == 2
     assert "none.tar, but there is no such file" in " ".join(result.stdout.split())
+
+
+def test_an_archive_that_was_fetched_by_half_is_fetched_again(tmp_path):
+    cache, programs = tmp_path / "cache", tmp_path / "bin"
+    cache.mkdir()
+    programs.mkdir()
+    pins = yaml.safe_load((ROOT / "roles/images/vars/main.yml").read_text())["_images_artefacts"]["wp_studio"]
+    archive = cache / f"wp-studio-{pins['version']}.tgz"
+    archive.write_bytes(b"a half")
+    npm = programs / "npm"
+    npm.write_text(f"#!/bin/sh\nprintf fetched >{archive}\n")
+    npm.chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    result = role(tmp_path, {"PATH": path}, images_artefacts=["wp_studio"], images_cache_dir=str(cache))
+    assert archive.read_text() == "fetched"
+    # Which is not the right one either.
+    assert result.returncode == 2
+    assert f"SHA-512 {pins['sha512']}" in " ".join(result.stdout.split())
