@@ -219,6 +219,32 @@ def test_pictures_do_not_kill_the_pool(host, session, width, height):
     assert "exited on signal 9" not in compose(host, "logs", "wordpress")
 
 
+def test_large_uploads_at_the_same_time_kill_nothing(host):
+    """Together they are more than the memory of nginx, and more than /tmp of PHP-FPM."""
+    state = "docker inspect -f '{{.State.StartedAt}} {{.RestartCount}} {{.State.OOMKilled}}' blog-localhost-web-1 blog-localhost-wordpress-1"
+    before = host.check_output(state)
+    file = bytes(60 << 20)
+    head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\nContent-Type: application/octet-stream\r\n\r\n'
+    body = head + file + b"\r\n--x--\r\n"
+    probe = f"{STACK}/web/probe.php"
+    host.run_expect([0], f'echo \'<?php echo $_FILES["f"]["error"], " ", $_FILES["f"]["size"];\' >{probe}')
+    try:
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            headers = {"Content-Type": "multipart/form-data; boundary=x"}
+            answers = list(pool.map(lambda _number: request(BLOG + "/probe.php", body, headers), range(5)))
+        assert [(status, text) for status, _headers, text in answers] == [(200, f"0 {len(file)}")] * 5
+        # Nobody has to be somebody, nor name a file, to send as much.
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            headers = {"Content-Type": "application/octet-stream"}
+            assert list(pool.map(lambda _number: request(BLOG + "/", file, headers)[0], range(2))) == [200, 200]
+    finally:
+        host.run(f"rm -f {probe}")
+    assert host.check_output(state) == before
+    assert "exited on signal 9" not in compose(host, "logs", "web", "wordpress")
+    for service in ("web", "wordpress"):
+        assert compose(host, "exec", "-T", service, "find", "/var/tmp", "-type", "f", "!", "-name", "magick-*") == ""
+
+
 def test_imagick_has_a_share_and_goes_to_disk_beyond_it(host):
     """A picture of 48 megapixels needs 288 MB and more; a worker may hold 160."""
     limits = 'new Imagick; foreach (["MEMORY", "MAP"] as $n) echo Imagick::getResourceLimit(constant("Imagick::RESOURCETYPE_$n")), " ";'

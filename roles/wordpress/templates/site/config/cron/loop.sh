@@ -73,8 +73,8 @@ tick() {
 
 while [ -z "$stop" ]; do
     touch /tmp/beat
-    # Pictures whose process was ended while it scaled them.
-    find /var/tmp -name 'magick-*' -mmin +60 -delete
+    # Uploads and pictures whose process was ended while it worked on them. Sessions are PHP's own to end.
+    find /var/tmp -maxdepth 1 -type f ! -name 'sess_*' -mmin +60 -delete
     # Before the first deployment has finished there is no code and no configuration.
     if [ -f /var/www/html/wp-includes/version.php ]; then
         [ -e "$lock" ] || : >"$lock"
