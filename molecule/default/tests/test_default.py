@@ -412,9 +412,15 @@ def test_forwarded_proto_is_believed_from_the_trusted_proxy_only(host):
         host.run(f"rm -f {STACK}/web/probe.php")
 
 
-def metrics(host):
-    text = host.file("/var/lib/dockpress/metrics/site-blog-localhost.prom").content_string
+METRICS = "/var/lib/dockpress/metrics/site-blog-localhost.prom"
+
+
+def values(text):
     return {name: float(value) for name, value in re.findall(r"^(\w+)\{[^}]*\} (\S+)$", text, re.M)}
+
+
+def metrics(host):
+    return values(host.file(METRICS).content_string)
 
 
 def test_events_that_exit_or_throw_are_seen_and_none_stops_another_or_runs_twice(host):
@@ -445,10 +451,17 @@ def test_events_that_exit_or_throw_are_seen_and_none_stops_another_or_runs_twice
 
 
 def test_a_held_lock_makes_the_cron_service_wait(host):
-    before = metrics(host)["dockpress_cron_skipped_ticks_total"]
-    host.run_expect([0], "flock /run/lock/dockpress/blog.localhost.lock sleep 8")
-    time.sleep(4)
-    assert metrics(host)["dockpress_cron_skipped_ticks_total"] > before
+    lock = "/run/lock/dockpress/blog.localhost.lock"
+    skipped, looked = "dockpress_cron_skipped_ticks_total", "dockpress_cron_last_tick_timestamp_seconds"
+    before = metrics(host)[skipped]
+    # When it is taken and when it is about to be let go.
+    taken, held = host.check_output(f"flock {lock} sh -c 'date +%s; sleep 8; cat {METRICS}'").split("\n", maxsplit=1)
+    assert values(held)[skipped] > before
+    assert values(held)[looked] <= int(taken), "a tick that was skipped counts as one that looked"
+    end = time.monotonic() + 30
+    while metrics(host)[looked] <= int(taken):
+        assert time.monotonic() < end
+        time.sleep(1)
 
 
 def test_check_mode_predicts_and_a_changed_title_arrives(host):

@@ -2,7 +2,10 @@
 # Runs the site's due events, once in a while, each in a process of its own: one that exits,
 # dies or hangs is seen, and does not take the others with it.
 . /etc/dockpress/cron/settings.sh # sets site, url, lock, interval, limit
-ticks=0 skipped=0 events=0 failures=0 success=1 failed_at=0 stop=
+skipped=0 events=0 failures=0 success=1 failed_at=0 stop=
+# Of before this start, for the lock may be held from the first tick on.
+looked=$(sed -n 's/^dockpress_cron_last_tick_timestamp_seconds{.*} //p' /run/dockpress/metrics.prom)
+looked=${looked:-0}
 
 trap 'stop=1' TERM INT
 
@@ -13,7 +16,7 @@ report() {
     text=$(printf '%s\n' \
         '# HELP dockpress_cron_last_tick_timestamp_seconds When due events were last looked for.' \
         '# TYPE dockpress_cron_last_tick_timestamp_seconds gauge' \
-        "dockpress_cron_last_tick_timestamp_seconds{site=\"$site\"} $(date +%s)" \
+        "dockpress_cron_last_tick_timestamp_seconds{site=\"$site\"} $looked" \
         '# HELP dockpress_cron_tick_success Whether the last look at the due events succeeded.' \
         '# TYPE dockpress_cron_tick_success gauge' \
         "dockpress_cron_tick_success{site=\"$site\"} $success" \
@@ -81,7 +84,7 @@ while [ -z "$stop" ]; do
         exec 9<"$lock"
         if flock -n 9; then
             tick
-            ticks=$((ticks + 1))
+            looked=$(date +%s)
         else
             skipped=$((skipped + 1))
         fi
