@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Mapping
 
@@ -69,10 +70,7 @@ def monitoring_ports(hostvars: Mapping, groups: Mapping, docker_host: str) -> li
     if not servers or docker_host not in groups.get("docker_hosts", []):
         return []
     own = hostvars[docker_host]
-    metrics, server = (
-        yaml.safe_load((ROLES / role / "defaults" / "main.yml").read_text(encoding="utf-8"))
-        for role in ("host_metrics", "monitoring")
-    )
+    metrics, server = role_defaults("host_metrics"), role_defaults("monitoring")
     sources = [str(hostvars[name].get("docker_host_private_address") or "") for name in servers]
     ports = [
         {
@@ -95,6 +93,11 @@ def monitoring_ports(hostvars: Mapping, groups: Mapping, docker_host: str) -> li
             }
         )
     return ports
+
+
+@functools.cache
+def role_defaults(role: str) -> Mapping:
+    return yaml.safe_load((ROLES / role / "defaults" / "main.yml").read_text(encoding="utf-8"))
 
 
 class FilterModule:

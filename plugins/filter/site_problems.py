@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.dockpress.hosting.plugins.filter.monitoring_ports import monitoring_ports
 from ansible_collections.dockpress.hosting.plugins.filter.sites import sites
 
 DOCUMENTATION = r"""
@@ -69,6 +70,8 @@ SALTS = {f"{use}_{kind}" for use in ("AUTH", "SECURE_AUTH", "LOGGED_IN", "NONCE"
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 HOSTNAME = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(?:\.{LABEL})*", re.IGNORECASE)
 ANYWHERE = ("0.0.0.0", "::", "")
+# Stacks that other roles put beside the sites.
+STACKS = {"monitoring": "monitoring", "host-metrics": "host_metrics"}
 
 CONNECTION = """The site's connection variables do not point at its Docker host {docker_host}. Put this into group_vars/wordpress.yml of the inventory:
 
@@ -191,16 +194,21 @@ def placement_problems(hostvars: Mapping, groups: Mapping, site: str, values: Ma
         yield str(error)
         return
     own = next((entry for entry in beside if entry["site"] == site), None)
-    for other in beside:
-        if own is None or other is own:
-            continue
+    if own is None:
+        return
+    others = [entry for entry in beside if entry is not own]
+    if own["stack"] in STACKS:
+        yield f"wordpress_stack_name ({own['stack']}) is that of the role {STACKS[own['stack']]}; write another"
+    for other in others:
         if other["stack"] == own["stack"]:
             yield f"wordpress_stack_name ({own['stack']}) is also that of {other['site']} on {docker_host}; write another"
+    taken = [(f"is also published by {other['site']}", other) for other in others]
+    taken += [(f"is {each['name']}", each) for each in monitoring_ports(hostvars, groups, docker_host)]
+    for what, other in taken:
         addresses = {own["bind_address"], other["bind_address"]}
         if other["port"] == own["port"] and (len(addresses) == 1 or addresses & set(ANYWHERE)):
             yield (
-                f"wordpress_port ({own['port']}) is also published by {other['site']} on {docker_host}; "
-                "write another port, or another wordpress_bind_address"
+                f"wordpress_port ({own['port']}) {what} on {docker_host}; write another port, or another wordpress_bind_address"
             )
 
 

@@ -31,14 +31,17 @@ GROUPS = {"docker_hosts": ["web1"], "wordpress": ["blog.example.com", "shop.exam
 CONNECTION = {"ansible_connection": "docker", "ansible_host": "c1"}
 
 
-def problems(values=None, site="blog.example.com", shop=None, connection=None):
+def problems(values=None, site="blog.example.com", *, shop=None, connection=None, web1=None, monitoring=()):
     values = GOOD | (CONNECTION if connection is None else connection) | (values or {})
     hostvars = {
-        "web1": CONNECTION,
-        site: {key: values[key] for key in ("wordpress_docker_host", "wordpress_port")},
+        "web1": CONNECTION | (web1 or {}),
+        site: {
+            key: values[key]
+            for key in ("wordpress_docker_host", "wordpress_port", "wordpress_stack_name", "wordpress_bind_address")
+        },
         "shop.example.com": {"wordpress_docker_host": "web1", "wordpress_port": 8081, **(shop or {})},
     }
-    groups = GROUPS | {"wordpress": [site, "shop.example.com"]}
+    groups = GROUPS | {"wordpress": [site, "shop.example.com"], "monitoring": list(monitoring)}
     return "\n".join(site_problems(hostvars, groups, site, values, SPEC))
 
 
@@ -98,6 +101,23 @@ def test_a_secret_is_not_repeated():
 def test_other_addresses_may_share_a_port():
     values = {"wordpress_port": 8081}
     assert "is also published" in problems(values, shop={"wordpress_bind_address": "10.0.0.1"})
+
+
+def test_ports_of_monitoring_are_taken():
+    host = {"web1": {"docker_host_private_address": "10.0.0.11", "monitoring_grafana_port": 3001}}
+    for port, name in ((9443, "host_metrics_port"), (3001, "monitoring_grafana_port")):
+        said = f"wordpress_port ({port}) is {name} on web1; write another port"
+        assert said in problems({"wordpress_port": port}, monitoring=["web1"], **host)
+        assert problems({"wordpress_port": port}, **host) == ""
+    assert problems({"wordpress_port": 3000}, monitoring=["web1"], **host) == ""
+    # Metrics are published on the private address only.
+    local = {"wordpress_port": 9443, "wordpress_bind_address": "127.0.0.1"}
+    assert problems(local, monitoring=["web1"], **host) == ""
+
+
+@pytest.mark.parametrize(("stack", "role"), [("monitoring", "monitoring"), ("host-metrics", "host_metrics")])
+def test_stacks_of_other_roles_are_not_replaced(stack, role):
+    assert f"wordpress_stack_name ({stack}) is that of the role {role}" in problems({"wordpress_stack_name": stack})
 
 
 def test_missing_connection_variables_print_the_block():
