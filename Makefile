@@ -23,7 +23,7 @@ export MOLECULE_GLOB := $(CURDIR)/molecule/*/molecule.yml
 export PY_COLORS ?= 1
 
 # What `make test` runs.
-SCENARIOS ?= default docker_host images wp_modules backup dev
+SCENARIOS ?= default docker_host images wp_modules monitoring backup dev
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'

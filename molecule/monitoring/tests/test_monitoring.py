@@ -415,6 +415,9 @@ def test_history_survives_a_kill():
         return answer["data"]["result"] and process("monitoring-prometheus-1") not in (0, killed)
 
     wait("Prometheus is back", 120, back)
+    # What it has not seen since its start it does not miss until the last sample is five minutes old.
+    seen = f"timestamp(up) < {time.time()}"
+    wait("everything is scraped anew", 60, lambda: not query(seen))
     assert abs(float(query(first)[0]["value"][1]) - float(before)) < 5
 
 
