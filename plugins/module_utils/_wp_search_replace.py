@@ -281,7 +281,8 @@ function dp_connect(): mysqli {
     $db = mysqli_init();
     $db->real_connect($host, DB_USER, DB_PASSWORD, DB_NAME, $port, $socket);
     $db->set_charset('utf8mb4');
-    $db->query("SET SESSION net_write_timeout = 3600, net_read_timeout = 3600, sql_mode = ''");
+    // Strict: what a column cannot hold is refused, and not cut or replaced by question marks. Zero dates may be there.
+    $db->query("SET SESSION net_write_timeout = 3600, net_read_timeout = 3600, sql_mode = 'STRICT_ALL_TABLES'");
     return $db;
 }
 
@@ -290,6 +291,9 @@ $reader = dp_connect();
 $writer = dp_connect();
 $patterns = $data['tables'] ?: [$table_prefix . '*'];
 $result = ['tables' => 0, 'changes' => [], 'leftovers' => [], 'left' => 0, 'without_key' => [], 'prefix' => $table_prefix, 'multisite' => false];
+
+// Why a database refuses one row and takes the others: keys, types, lengths, character sets, checks, foreign keys, triggers.
+const DP_ROW_REFUSED = [1062, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819, 4025];
 
 $leave = static function (string $table, string $column, string $where, array $found, string $why) use (&$result, $data): void {
     $result['left'] += array_sum($found);
@@ -323,6 +327,10 @@ foreach ($data['pairs'] as [$from, $to]) {
         $hosts[$a['host'] . (isset($a['port']) ? ":$a[port]" : '')] = $b['host'] . (isset($b['port']) ? ":$b[port]" : '');
 }
 
+// In check mode, rows are changed as well and put back, which tells what would be refused: where nothing of it can stay.
+$triggered = array_column($reader->query("SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS
+    WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND EVENT_MANIPULATION = 'UPDATE'")->fetch_all(), 0);
+
 $writer->begin_transaction();
 try {
     foreach ($tables as $table => $engine) {
@@ -346,9 +354,10 @@ try {
         $wanted = array_unique(array_merge($key, $searched, $label ? [$label] : []));
         // Rows of a transactional table are read while they change; the others hold a lock for as long as they are read.
         $mode = $engine === 'InnoDB' ? MYSQLI_USE_RESULT : MYSQLI_STORE_RESULT;
+        $try = $data['write'] || $engine === 'InnoDB' && !in_array($table, $triggered, true);
         $rows = $reader->query('SELECT ' . implode(', ', array_map($q, $wanted)) . " FROM $name WHERE " . implode(' OR ', $conditions), $mode);
         foreach ($rows as $row) {
-            $set = [];
+            $set = $left = [];
             $where = $label ? $row[$label] : implode(', ', array_map(static fn($c) => "$c=$row[$c]", $key));
             foreach ($searched as $column) {
                 $old = $row[$column];
@@ -364,13 +373,12 @@ try {
                 if ($found) {
                     $why = $isBinary && !$data['blobs'] ? 'binary column' : ($replacer->collided ? 'two keys would become one'
                         : (Replacer::looksSerialized($old) && $new === $old ? 'broken serialized value' : 'not replaced'));
-                    $leave($table, $column, $where, $found, $why);
+                    $left[$column] = [$found, $why];
                 }
             }
-            if (!$set) continue;
-            if (!$key && !in_array($table, $result['without_key'], true)) $result['without_key'][] = $table;
             $affected = 1;
-            if ($data['write']) {
+            $refused = null;
+            if ($set && $try) {
                 $assign = $match = $values = [];
                 foreach ($set as $column => [, $new]) { $assign[] = $q($column) . ' = ?'; $values[] = $new; }
                 foreach ($key as $column) { $match[] = $q($column) . ' = ?'; $values[] = $row[$column]; }
@@ -385,23 +393,25 @@ try {
                     $statement->execute($values);
                     $affected = $statement->affected_rows;
                     $statement->close();
+                    if ($affected === 0 && $key) $refused = 'changed by somebody else meanwhile';
                 } catch (mysqli_sql_exception $error) {
-                    if (!in_array($error->getCode(), [1062, 1406], true)) throw $error;
-                    foreach ($set as $column => [$old]) $leave($table, $column, $where, $replacer->left($old), $error->getMessage());
-                    continue;
-                }
-                if ($affected === 0 && $key) {
-                    foreach ($set as $column => [$old]) $leave($table, $column, $where, $replacer->left($old), 'changed by somebody else meanwhile');
-                    continue;
+                    if (!in_array($error->getCode(), DP_ROW_REFUSED, true)) throw $error;
+                    $refused = $error->getMessage();
                 }
             }
-            if ($key || !$data['write'] || $affected > 0)
-                foreach ($set as $column => $_)
-                    $result['changes']["$table.$column"] = ($result['changes']["$table.$column"] ?? 0) + ($key ? 1 : $affected);
+            if ($refused !== null) {
+                // The whole row stays. A domain of a network is no text that is looked for, and counts as one.
+                foreach ($set as $column => [$old]) $left[$column] = [$replacer->left($old) ?: ['plain' => 1], $refused];
+                $set = [];
+            }
+            foreach ($left as $column => [$found, $why]) $leave($table, $column, $where, $found, $why);
+            if (!$set || !$affected) continue;
+            if (!$key && !in_array($table, $result['without_key'], true)) $result['without_key'][] = $table;
+            foreach ($set as $column => $_) $result['changes']["$table.$column"] = ($result['changes']["$table.$column"] ?? 0) + $affected;
         }
         $rows->free();
     }
-    $writer->commit();
+    $data['write'] ? $writer->commit() : $writer->rollback();
 } catch (Throwable $error) {
     $writer->rollback();
     throw $error;

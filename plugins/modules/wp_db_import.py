@@ -278,6 +278,10 @@ class Import:
                     self.result["replaced"] = search_replace(
                         wp, self.pairs, write=True, timeout=self.params["database_timeout"]
                     )
+                if self.result["replaced"]["left"]:
+                    self.module.warn(
+                        f"{self.result['replaced']['left']} occurrences of a text to replace are left; replaced.leftovers says where and why."
+                    )
             self.result["siteurl"] = self.siteurl(prefix)
             if self.wp:
                 self.look()

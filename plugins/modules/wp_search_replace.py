@@ -14,6 +14,8 @@ description:
   - A text is found as it stands, with escaped slashes and as JSON writes it, in JSON inside JSON, and percent-encoded; in values and array keys
     of serialized PHP (whose lengths are corrected, without making any object), in JSON inside serialized PHP and the reverse.
   - What was found and could not be replaced is counted and listed in RV(left) and RV(leftovers), never passed over.
+  - A row whose column cannot hold the new text, for its length, its character set or a unique key, stays as it is and is listed with what the
+    database says.
   - An address of a site in O(addresses) is found however it is written. A text in O(pairs) is neither found nor listed where it stands in base64,
     or with slashes written as C(&#47;) or C(\u002F).
   - All pairs are applied in one pass, the longest match first, so a result is not replaced again. Where the new text contains the old one,
@@ -88,7 +90,8 @@ attributes:
     support: full
     description: Says what it would change and changes nothing.
     details:
-      - Counts exactly what a run would change and leave.
+      - Counts exactly what a run would change and leave, by changing rows and putting them back. They are locked for as long.
+      - Where rows cannot be put back (tables of MyISAM and Aria, tables with triggers), what the database would refuse counts as changed.
   diff_mode:
     support: full
     description: Shows the changed rows of each column.

@@ -556,6 +556,42 @@ def test_every_form_of_an_address(restored):
     assert run("wp_search_replace", pairs=pairs, blobs=True)["changes"] == {"wp_bytes.b": 1}
 
 
+def test_what_a_column_cannot_hold_stays_and_is_told(restored):
+    sql("""
+        CREATE TABLE wp_short (id int PRIMARY KEY, u varchar(20), d datetime);
+        INSERT INTO wp_short VALUES (1, 'http://old.test/ab', NULL), (2, 'old', '0000-00-00');
+        CREATE TABLE wp_latin1 (id int PRIMARY KEY, u varchar(99), d datetime) CHARSET latin1;
+        INSERT INTO wp_latin1 VALUES (1, 'http://old.test/ä', '0000-00-00'), (2, 'http://old.test/ä', NULL);
+        CREATE TABLE wp_once (u varchar(99) PRIMARY KEY);
+        INSERT INTO wp_once VALUES ('http://old.test'), ('https://www.longer.test');
+    """)
+    tables = ["wp_short", "wp_latin1", "wp_once"]
+    rows = "SELECT id, u, d FROM wp_short UNION SELECT id + 10, u, d FROM wp_latin1 UNION SELECT 20, u, NULL FROM wp_once ORDER BY 1, 2"
+    before = sql(rows)
+
+    def replace(new, changed, left):
+        """The same is said in check mode, and by a run."""
+        pairs = [{"from": "http://old.test", "to": new}]
+        dry = run("wp_search_replace", pairs=pairs, tables=tables, check_mode=True)
+        assert sql(rows) == before
+        real = run("wp_search_replace", pairs=pairs, tables=tables)
+        for result in (dry, real):
+            assert result["changes"] == changed
+            assert {(item["table"], item["column"], item["row"]) for item in result["leftovers"]} == left
+            assert result["left"] == len(left)
+        return " ".join(item["why"] for item in real["leftovers"])
+
+    latin1 = {("wp_latin1", "u", "id=1"), ("wp_latin1", "u", "id=2")}
+    said = replace("https://ш.test/longer", {"wp_once.u": 1}, latin1 | {("wp_short", "u", "id=1")})
+    assert "Incorrect string value" in said
+    sql("UPDATE wp_once SET u = 'http://old.test' WHERE u LIKE '%longer'")
+    once = ("wp_once", "u", "u=http://old.test")
+    said = replace("https://www.longer.test", {"wp_latin1.u": 2}, {("wp_short", "u", "id=1"), once})
+    assert "Data too long" in said
+    assert "Duplicate entry" in said
+    assert sql("SELECT u, d FROM wp_latin1 WHERE id = 1") == [["https://www.longer.test/ä", "0000-00-00 00:00:00"]]
+
+
 def test_a_new_address_that_holds_the_old_one(restored):
     pairs = [{"from": "old.test", "to": "www.old.test"}]
     assert run("wp_search_replace", pairs=pairs)["left"] == 1  # the binary column
