@@ -62,3 +62,12 @@ def site_prefixes(tables):
     names = set(tables)
     roots = {table.removesuffix("users") for table in names if table.endswith("users")}
     return sorted(root for root in roots if root + "options" in names and root + "posts" in names)
+
+
+def owned(names, prefix, tables):
+    """Those of ``names`` that belong to the site with ``prefix``: not to another one among ``tables`` whose longer prefix begins like it.
+
+    Sites of a network (``wp_2_``) have no users of their own, and belong to it.
+    """
+    others = tuple(root for root in site_prefixes(tables) if root != prefix and root.startswith(prefix))
+    return [name for name in names if name.startswith(prefix) and not name.startswith(others)]

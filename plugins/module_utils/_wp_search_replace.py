@@ -303,9 +303,19 @@ $leave = static function (string $table, string $column, string $where, array $f
 
 $tables = [];
 $list = $reader->query("SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1");
-foreach ($list->fetch_all() as [$table, $engine]) {
-    foreach ($patterns as $pattern) if (fnmatch($pattern, $table)) { $tables[$table] = $engine; break; }
+$engines = array_column($list->fetch_all(), 1, 0);
+// Another WordPress whose prefix begins like the site's is none of its business. Sites of a network have no users of their own.
+$others = [];
+if (!$data['tables']) foreach ($engines as $table => $_) {
+    $root = preg_replace('/users$/D', '', $table);
+    if ($root !== $table && $root !== $table_prefix && str_starts_with($root, $table_prefix) && isset($engines["{$root}options"], $engines["{$root}posts"]))
+        $others[] = "$root*";
 }
+$matches = static function (string $table, array $patterns): bool {
+    foreach ($patterns as $pattern) if (fnmatch($pattern, $table)) return true;
+    return false;
+};
+foreach ($engines as $table => $engine) if ($matches($table, $patterns) && !$matches($table, $others)) $tables[$table] = $engine;
 $result['multisite'] = isset($tables[$table_prefix . 'blogs'], $tables[$table_prefix . 'site']);
 // Sites of a network below the address go with it.
 if ($result['multisite']) foreach ($data['addresses'] as $one) foreach ($one['path'] === '' ? $one['hosts'] : [] as $host) {

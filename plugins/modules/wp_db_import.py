@@ -48,6 +48,7 @@ options:
   extra_tables:
     description:
       - What becomes of tables and views with the site's prefix that the dump does not hold. They are listed in any case.
+      - Tables of another WordPress in the same database, such as C(wp_shop_) beside C(wp_), are not the site's.
     type: str
     choices: [keep, drop]
     default: keep
@@ -185,6 +186,7 @@ from ansible_collections.dockpress.hosting.plugins.module_utils._wp_database imp
     database_argument_spec,
     find_database,
     lock_file,
+    owned,
     site_prefixes,
 )
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_search_replace import check_pairs, search_replace
@@ -232,7 +234,9 @@ class Import:
         info = self.database.check(self.params["src"], self.params["checksum"], prefix, self.params["require_complete"])
         self.seconds["check"] = info.seconds
         known = set(info.tables) | set(info.views)
-        extra = sorted(n for n in [*here, *self.database.views()] if n not in known and n.startswith(prefix or ""))
+        prefix = prefix or pick_prefix(None, info.tables)
+        mine = owned([*here, *self.database.views()], prefix, here) if prefix else []
+        extra = sorted(name for name in mine if name not in known)
         drop = extra if self.params["extra_tables"] == "drop" else []
         self.result.update(sha256=info.sha256, tables=info.rows, extra_tables=extra, seconds=self.seconds)
         if self.module._diff or self.module.check_mode:
@@ -266,7 +270,6 @@ class Import:
             started = time.monotonic()
             self.database.load(self.params["src"], info)
             self.seconds["load"] = round(time.monotonic() - started, 2)
-            prefix = prefix or pick_prefix(None, info.tables)
             self.judge(prefix)
             if len(info.rows) < len(info.tables):
                 self.result["tables"] = self.database.table_counts(info.tables, self.database.scratch)

@@ -70,7 +70,8 @@ options:
         required: true
   tables:
     description:
-      - Names of tables, C(*) and C(?) allowed. Without it, all tables that begin with the site's prefix.
+      - Names of tables, C(*) and C(?) allowed. Without it, all tables that begin with the site's prefix, but not those of
+        another WordPress whose longer prefix begins like it, such as C(wp_shop_) beside C(wp_).
     type: list
     elements: str
     default: []

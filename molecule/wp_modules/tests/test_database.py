@@ -592,6 +592,21 @@ def test_what_a_column_cannot_hold_stays_and_is_told(restored):
     assert sql("SELECT u, d FROM wp_latin1 WHERE id = 1") == [["https://www.longer.test/ä", "0000-00-00 00:00:00"]]
 
 
+def test_another_site_in_the_same_database_is_left_alone(restored):
+    names = ("options", "posts", "users")
+    sql("".join(f"CREATE TABLE wp_shop_{name} SELECT * FROM wp_{name};" for name in names))
+    before = sql("CHECKSUM TABLE " + ", ".join(f"wp_shop_{name}" for name in names))
+    try:
+        moved = run("wp_search_replace", pairs=[{"from": "http://old.test", "to": "http://new.test"}])
+        assert moved["changes"]
+        assert not [column for column in moved["changes"] if column.startswith("wp_shop_")]
+        result = imported("good.sql.zst", table_prefix="wp_", extra_tables="drop")
+        assert result["removed_tables"] == []
+        assert sql("CHECKSUM TABLE " + ", ".join(f"wp_shop_{name}" for name in names)) == before
+    finally:
+        sql("".join(f"DROP TABLE wp_shop_{name};" for name in names))
+
+
 def test_a_new_address_that_holds_the_old_one(restored):
     pairs = [{"from": "old.test", "to": "www.old.test"}]
     assert run("wp_search_replace", pairs=pairs)["left"] == 1  # the binary column

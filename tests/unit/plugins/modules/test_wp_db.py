@@ -8,7 +8,11 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.dockpress.hosting.plugins.module_utils._dump import DumpError, DumpInfo
 from ansible_collections.dockpress.hosting.plugins.module_utils._lock import site_lock
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_database import _service_beside, site_prefixes
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_database import (
+    _service_beside,
+    owned,
+    site_prefixes,
+)
 from ansible_collections.dockpress.hosting.plugins.modules import wp_db_export, wp_db_import, wp_search_replace
 
 
@@ -184,6 +188,37 @@ def test_two_installations_in_one_database():
         wp_db_import.pick_prefix(None, tables)
     assert wp_db_import.pick_prefix("x_", tables) == "x_"
     assert wp_db_import.pick_prefix(None, []) is None
+
+
+def wordpress(prefix, *more):
+    return [prefix + name for name in ("options", "posts", "users", *more)]
+
+
+def test_tables_of_another_site_whose_prefix_begins_like_ours():
+    network = [*wordpress("wp_", "blogs", "stale"), "wp_2_options", "wp_2_posts"]
+    tables = [*network, *wordpress("wp_shop_", "stale"), *wordpress("x_")]
+    assert owned(tables, "wp_", tables) == network
+    assert owned(tables, "wp_shop_", tables) == wordpress("wp_shop_", "stale")
+
+
+def test_import_drops_no_tables_of_another_site(imported):
+    database = FakeDatabase()
+    database.tables = lambda schema=None: [*wordpress("wp_", "stale"), *wordpress("wp_shop_")]
+    database.views = lambda schema=None: ["wp_shop_view", "wp_view"]
+    assert imported(database, extra_tables="drop", table_prefix="wp_")["removed_tables"] == [
+        "wp_posts",
+        "wp_stale",
+        "wp_users",
+        "wp_view",
+    ]
+
+
+def test_import_beside_tables_that_are_no_site(imported):
+    database = FakeDatabase()
+    database.tables = lambda schema=None: ["other_things", "wp_stale"]
+    assert imported(database, check_mode=True, extra_tables="drop")["removed_tables"] == []
+    database.check = lambda *_args: DumpInfo(complete=True, tables=wordpress("wp_"), sha256="ab" * 32)
+    assert imported(database, check_mode=True, extra_tables="drop")["removed_tables"] == ["wp_stale"]
 
 
 def test_export(run, tmp_path):
