@@ -236,6 +236,8 @@ options:
   merge_options:
     description:
       - Dictionaries that are merged into what the option holds; keys that are not named stay. Lists are replaced.
+      - An empty dictionary or list changes nothing where there is one; O(options) empties it. Where an option, or one of its keys, holds text
+        (such as JSON), a number or an object of PHP, merging keys into it is refused.
     type: dict
     default: {}
   absent_options:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCliError
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCliError, explain
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_php import APPLY
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import Plan, Resource, Site, Step
 
@@ -40,7 +40,9 @@ class Options(Resource):
         self.absent: list[str] = declared.get("absent_options") or []
         self.autoload: dict[str, t.Any] = declared.get("autoload") or {}
         names = [*(declared.get("options") or {}), *self.secret, *self.merged, *self.absent]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        # The database takes upper and lower case for the same.
+        folded = [name.casefold() for name in names]
+        twice = sorted({name for name in names if folded.count(name.casefold()) > 1})
         if twice:
             raise WpCliError(f"options: {', '.join(twice)} stands there more than once.")
         if any(not name or len(name) > 191 for name in names):
@@ -78,6 +80,12 @@ class Options(Resource):
 
     def check(self, state: dict[str, t.Any]) -> None:
         for name, entry in self._entries(state).items():
+            if entry.get("name", name) != name:
+                raise WpCliError(
+                    f"option {name}: the database takes this name for {entry['name']}. Write that, if it is the one that is meant."
+                )
+            if entry.get("unmergeable"):
+                raise WpCliError(f"option {name}: {entry['unmergeable']}.")
             if entry.get("refused"):
                 raise WpCliError(f"option {name}: WordPress refuses the value: {entry['refused']}")
 
@@ -111,7 +119,10 @@ class Options(Resource):
             if entry["exists"]:
                 plan.steps.append(Step(f"option {name}", "removed", operation={"do": "delete_option", "name": name}))
                 plan.note(name, entry["value"], None)
-        if any(step.operation and step.operation.get("name") in REWRITING for step in plan.steps):
+        rewriting = [step for step in plan.steps if step.operation and step.operation["name"] in REWRITING]
+        for step in rewriting:
+            step.operation["rewriting"] = True
+        if rewriting:
             # In a process of its own: plugins that were activated a moment ago add their rules when they are loaded.
             plan.steps.append(Step("rewrite rules", "flushed", call=self._flush))
         return plan
@@ -124,4 +135,7 @@ class Options(Resource):
 
     @staticmethod
     def _flush(site: Site) -> None:
-        site.wp.events(APPLY, {"operations": [{"do": "flush_rewrite"}]}, hidden=site.hidden)
+        events, result = site.wp.events(APPLY, {"operations": [{"do": "flush_rewrite"}]}, hidden=site.hidden)
+        if not events or "end" not in events[-1]:
+            failed = next((event["error"] for event in events if "error" in event), explain(result))
+            raise WpCliError(f"the options are stored, and making the rules failed: {failed}", result)

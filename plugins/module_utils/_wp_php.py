@@ -21,9 +21,11 @@ function dp_same($a, $b) {
     }
     return $a === $b;
 }
-function dp_merge($base, $over) {
-    if (!is_array($base) || !is_array($over) || (array_is_list($over) && $over)) return $over;
-    foreach ($over as $k => $v) { $base[$k] = array_key_exists($k, $base) ? dp_merge($base[$k], $v) : $v; }
+function dp_merge($base, $over, $at = '') {
+    if (!is_array($over) || (array_is_list($over) && $over) || in_array($base, [null, false, ''], true)) return $over;
+    if (!is_array($base)) throw new DomainException('it holds ' . (is_object($base) ? 'an object' : (is_string($base) ? 'text' : 'a single value'))
+        . ($at === '' ? '' : " in $at") . ', into which no keys can be merged. Declare the whole value in options');
+    foreach ($over as $k => $v) { $base[$k] = array_key_exists($k, $base) ? dp_merge($base[$k], $v, $at === '' ? $k : "$at.$k") : $v; }
     return $base;
 }
 function dp_option_value($name, $want, $merge, $exists, $current) {
@@ -136,8 +138,9 @@ $wpdb->suppress_errors(true);
 
 function dp_raw_option($name) {
     global $wpdb;
-    $row = $wpdb->get_row($wpdb->prepare("SELECT option_value, autoload FROM $wpdb->options WHERE option_name = %s", $name));
-    return $row ? ['value' => maybe_unserialize($row->option_value), 'autoload' => !in_array($row->autoload, ['no', 'off', 'auto-off'], true)] : null;
+    $row = $wpdb->get_row($wpdb->prepare("SELECT option_name, option_value, autoload FROM $wpdb->options WHERE option_name = %s", $name));
+    return $row ? ['name' => $row->option_name, 'value' => maybe_unserialize($row->option_value),
+        'autoload' => !in_array($row->autoload, ['no', 'off', 'auto-off'], true)] : null;
 }
 function dp_raw_sitemeta($name) {
     global $wpdb;
@@ -221,10 +224,15 @@ if (isset($data['options'])) {
     foreach ($data['options'] as $key => $ask) {
         $name = $ask['name'];
         $row = dp_raw_option($name);
-        $entry = ['exists' => $row !== null, 'value' => $row['value'] ?? null, 'autoload' => $row['autoload'] ?? null];
+        $entry = ['exists' => $row !== null, 'name' => $row['name'] ?? $name, 'value' => $row['value'] ?? null, 'autoload' => $row['autoload'] ?? null];
         if (is_object($entry['value'])) { $entry['value'] = null; $entry['object'] = true; }
         if (array_key_exists('want', $ask)) {
-            $want = dp_option_value($name, $ask['want'], !empty($ask['merge']), $row !== null, $row['value'] ?? null);
+            try {
+                $want = dp_option_value($name, $ask['want'], !empty($ask['merge']), $row !== null, $row['value'] ?? null);
+            } catch (DomainException $e) {
+                $want = $ask['want'];
+                $entry['unmergeable'] = $e->getMessage();
+            }
             $wp_settings_errors = [];
             $clean = dp_stored(sanitize_option($name, $want));
             if ($wp_settings_errors) $entry['refused'] = wp_strip_all_tags($wp_settings_errors[0]['message']);
@@ -347,6 +355,8 @@ function dp_autoload($name, $autoload) {
     $wpdb->update($wpdb->options, ['autoload' => $autoload ? 'yes' : 'no'], ['option_name' => $name]);
     wp_cache_delete('alloptions', 'options');
 }
+// WordPress makes rules that are not there anew with the next page, whatever becomes of the steps after this one.
+function dp_forget_rules($o) { if (!empty($o['rewriting'])) delete_option('rewrite_rules'); }
 // A plugin that was installed a moment ago: by its slug.
 function dp_plugin_file($slug) {
     wp_clean_plugins_cache(false);
@@ -401,9 +411,10 @@ $dp_do = [
         if ($wp_settings_errors) throw new RuntimeException(wp_strip_all_tags($wp_settings_errors[0]['message']));
         if (!$done && $wpdb->last_error) throw new RuntimeException('the database refuses the value: ' . $wpdb->last_error);
         if (isset($o['autoload'])) dp_autoload($o['name'], $o['autoload']);
+        dp_forget_rules($o);
     },
     'autoload' => fn ($o) => dp_autoload($o['name'], $o['autoload']),
-    'delete_option' => function ($o) { delete_option($o['name']); },
+    'delete_option' => function ($o) { delete_option($o['name']); dp_forget_rules($o); },
     'flush_rewrite' => function () { global $wp_rewrite; $wp_rewrite->init(); flush_rewrite_rules(false); },
     'user' => function ($o) {
         global $wpdb;

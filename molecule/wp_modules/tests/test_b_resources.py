@@ -81,6 +81,9 @@ def test_options_are_merged_and_loaded_as_declared(site):
     read = site.ok("wp_site_info", options=["shop"])["site"]["options"]["shop"]
     assert read == {"a": {"b": 5, "c": 2}, "list": [3]}
     assert site.sql("SELECT autoload FROM wp_options WHERE option_name = 'shop'") in ("off", "no")
+    assert not site.ok("wp_option", merge_options={"shop": {"a": {}, "list": []}})["changed"]
+    site.wp("eval", "update_option('shop', (object) ['a' => 1]);")
+    assert "holds an object" in site.fails("wp_option", merge_options={"shop": {"a": 2}})["msg"]
     site.rhythm("wp_option", absent_options=["shop"])
 
 
@@ -103,6 +106,23 @@ def test_permalinks_are_served_at_once(site):
     assert site.get("/archive/hello-world/")[0] == 200
 
 
+def test_permalinks_are_served_where_flushing_fails(site):
+    site.write(
+        "wp-content/plugins/noflush.php",
+        plugin(
+            "No flush",
+            body="add_action('generate_rewrite_rules', function () { if (defined('WP_CLI')) throw new Error('no flush'); });",
+        ),
+    )
+    site.ok("wp_plugin", plugins=[{"name": "noflush"}])
+    failure = site.fails("wp_option", options={"permalink_structure": "/other/%postname%/"})
+    assert "no flush" in failure["msg"]
+    assert failure["not_done"] == [{"item": "rewrite rules", "action": "flushed"}]
+    assert site.get("/other/hello-world/")[0] == 200
+    site.ok("wp_plugin", plugins=[{"name": "noflush", "state": "absent"}])
+    site.ok("wp_option", options={"permalink_structure": "/archive/%postname%/"})
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -112,6 +132,9 @@ def test_permalinks_are_served_at_once(site):
         ({"options": {"": 1}}, "1 to 191"),
         ({"options": {" edges ": 1}}, "without them"),
         ({"options": {"alloptions": 1}}, "no option can have it"),
+        ({"absent_options": ["Blogname"]}, "takes this name for blogname"),
+        ({"merge_options": {"blogname": {"a": 1}}}, "holds text"),
+        ({"merge_options": {"wp_user_roles": {"editor": {"name": {"a": 1}}}}}, "holds text in editor.name"),
     ],
 )
 def test_values_that_wordpress_would_not_take_are_refused(site, arguments, words):

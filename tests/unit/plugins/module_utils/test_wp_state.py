@@ -281,6 +281,44 @@ def test_a_value_that_wordpress_replaces_is_refused():
         options.check(option_state({"exists": True, "refused": "The email address is not valid", "same": True}))
 
 
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"exists": True, "name": "blogname", "value": "x"}, "takes this name for blogname"),
+        (
+            {"exists": True, "name": "Blogname", "unmergeable": "it holds text", "same": False},
+            "Blogname: it holds text",
+        ),
+    ],
+)
+def test_options_that_are_not_what_is_meant(entry, words):
+    options = Options({"merge_options": {"Blogname": {"a": 1}}})
+    options.query()
+    with pytest.raises(WpCliError, match=words):
+        options.check(option_state(entry))
+
+
+def test_names_that_the_database_takes_for_the_same():
+    with pytest.raises(WpCliError, match="more than once"):
+        Options({"options": {"Shop": 1}, "absent_options": ["shop"]})
+
+
+PERMALINK = {"exists": True, "value": "", "want": "/%postname%/", "same": False, "autoload": True}
+
+
+@pytest.mark.parametrize("events", [[], [{"number": 0, "error": "no"}]])
+def test_rules_that_are_not_flushed_are_told(events):
+    options = Options({"options": {"permalink_structure": "/%postname%/"}})
+    flush = (events, Result(255, b"", b"PHP Fatal error:  no", ["wp"]))
+    stored = ([{"number": 0, "value": None}, {"end": True}], Result(0, b"", b"", ["wp"]))
+    wp = FakeWp(option_state(PERMALINK), answers=[stored, flush])
+    with pytest.raises(WpCliError, match="rewrite rules: .* failed: .*no") as caught:
+        run(options, wp)
+    # The rules are forgotten together with the change: WordPress makes them anew.
+    assert wp.operations[0][0]["rewriting"]
+    assert caught.value.details["not_done"] == [{"item": "rewrite rules", "action": "flushed"}]
+
+
 @pytest.mark.parametrize("name", ["", " edges", "notoptions", "x" * 192])
 def test_names_that_no_option_can_have(name):
     with pytest.raises(WpCliError, match="options: "):
