@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import re
 import secrets
 import shlex
 import socket
 import struct
+import tarfile
 import threading
 import time
 import traceback
@@ -391,6 +393,18 @@ class WpCli:
 
     def _below_path(self, destination: str) -> bool:
         return (destination.rstrip("/") + "/").startswith(self.path.rstrip("/") + "/")
+
+    def fpm_file(self, path: str) -> str:
+        """The text of a file in the PHP-FPM container, running or stopped, without starting anything."""
+        try:
+            parts, _about = self.client.api.get_archive(self.fpm_container, path)
+            with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
+                return archive.extractfile(archive.next()).read().decode("utf-8", "replace")
+        except docker.errors.APIError as error:
+            raise WpCliError(
+                f"{path} in the container {self.fpm_container} cannot be read: {error.explanation or error}. "
+                "Start the site's stack, or correct fpm_container."
+            ) from error
 
     # -- running things
 

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import PHP, WP, WpCliError
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_php import CONVERT, INSTALL
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_php import CONVERT, INSTALL, NEWEST
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_source import core_versions
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import (
     SOURCE_OPTIONS,
     Declared,
@@ -66,17 +68,50 @@ class Code(Resource):
         self.allow_downgrade: bool = declared.get("allow_downgrade", False)
         source = declared.get("source")
         self.image = source == "image" or (source is None and not self.version and bool(fpm_container))
+        # Neither a version nor a source is named: what is there is right, whatever it is.
+        self.any = source is None and not self.version
         if self.image and not fpm_container:
             raise WpCliError(
                 "source: image takes WordPress from the PHP-FPM container's image: name it in fpm_container."
             )
         self.source = Declared("core", declared, carried) if source and not self.image else None
-        known = self.source.known if self.source else None
-        if known and self.version and self.version not in ("latest", known["version"]):
+        self.site: Site | None = None
+        self.held: dict[str, t.Any] | None = None
+        if self.source and self.source.known:
+            self._agree(self.source.known)
+
+    def before_reading(self, site: Site) -> None:
+        self.site = site
+
+    def _agree(self, held: dict[str, t.Any]) -> None:
+        """The source must hold what version says."""
+        if self.version and self.version not in ("latest", held["version"]):
+            where = self.source.where if self.source else "The image of the PHP-FPM container"
+            raise WpCliError(f"{where} holds WordPress {held['version']}, and version says {self.version}.")
+
+    def wanted(self, have: str | None) -> str | None:
+        """The version that is to be there, None where any will do. A source is looked into only where it could matter."""
+        named = None if self.version == "latest" else self.version
+        if have and (self.any or named == have):
+            return named
+        if self.held is None and (self.source or self.image or self.version == "latest"):
+            self.held = self._look()
+            self._agree(self.held)
+        return self.held["version"] if self.held else named
+
+    def _look(self) -> dict[str, t.Any]:
+        """Version and db_version of what would be put in place."""
+        if self.source:
+            return self.source.known or self.source.open(self.site.module).describe()
+        if self.image:
+            return core_versions(self.site.wp.fpm_file("/usr/src/wordpress/wp-includes/version.php"))
+        newest = self.site.wp.eval(NEWEST, wordpress=False, plugins=False)
+        if not newest["version"]:
             raise WpCliError(
-                f"{self.source.where} holds WordPress {known['version']}, and version says {self.version}."
+                f"WordPress: the newest version cannot be asked for: {newest['trouble']}. "
+                "Where WordPress.org is not reached, name version and source."
             )
-        self.wanted = None if self.version == "latest" else self.version or (known or {}).get("version")
+        return newest | {"db_version": None}
 
     def plan(self, state: dict[str, t.Any]) -> Plan:
         plan = Plan()
@@ -100,48 +135,42 @@ class Code(Resource):
                     job={"kind": "remove", "names": [".dockpress-code"]},
                 )
             )
+        wanted = self.wanted(have)
         if have is None:
-            plan.steps.append(self._put("installed"))
-            plan.note("version", None, self.wanted or "newest in source")
-        elif self.wanted and self.wanted != have:
-            if order(self.wanted) < order(have) and not self.allow_downgrade:
+            plan.steps.append(self._put("installed", wanted))
+            plan.note("version", None, wanted or "newest")
+        elif wanted and wanted != have:
+            if order(wanted) < order(have) and not self.allow_downgrade:
                 raise WpCliError(
-                    f"WordPress is {have}, and {self.wanted} is declared. Going back can break the database: take a backup, "
+                    f"WordPress is {have}, and {wanted} is declared. Going back can break the database: take a backup, "
                     "and say allow_downgrade: true."
                 )
-            plan.steps.append(self._put("updated" if order(self.wanted) > order(have) else "downgraded"))
-            plan.note("version", have, self.wanted)
-            if self.check_mode and self.source and self.source.known:
+            plan.steps.append(self._put("updated" if order(wanted) > order(have) else "downgraded", wanted))
+            plan.note("version", have, wanted)
+            if self.check_mode and self.held:
                 # What the schema will be compared with once this code is there.
-                code["db_version"] = self.source.known["db_version"] or code["db_version"]
+                code["db_version"] = self.held["db_version"] or code["db_version"]
         return plan
 
-    def _put(self, action: str) -> Step:
-        item = f"WordPress {self.wanted}" if self.wanted else "WordPress"
+    def _put(self, action: str, wanted: str | None) -> Step:
+        item = f"WordPress {wanted}" if wanted else "WordPress"
         if self.source:
             return Step(item, action, job={"kind": "core"}, upload=self.source, code=True, reread=True)
-        return Step(item, action, call=self._from_image if self.image else self._from_release, code=True, reread=True)
+        call = self._from_image if self.image else functools.partial(self._from_release, wanted)
+        return Step(item, action, call=call, code=True, reread=True)
 
-    def _from_image(self, site: Site) -> None:
+    @staticmethod
+    def _from_image(site: Site) -> None:
         """Out of the PHP-FPM image: its own install script would stop for good once half of it is copied."""
         target = site.wp.beside_fpm(network=False)
         site.place([{"kind": "core", "from": "/usr/src/wordpress"}], target)
-        if self.wanted:
-            version = self._placed_version(site)
-            if version != self.wanted:
-                raise WpCliError(
-                    f"The image of the PHP-FPM container holds WordPress {version}, and version says {self.wanted}."
-                )
 
     @staticmethod
-    def _placed_version(site: Site) -> str:
-        return site.wp.run(["core", "version"]).stdout.strip()
-
-    def _from_release(self, site: Site) -> None:
+    def _from_release(wanted: str | None, site: Site) -> None:
         stage = f"{site.wp.path}/.dockpress-code"
         command = [*PHP, WP, "core", "download", f"--path={stage}", "--no-color", "--skip-packages", "--force"]
-        if self.wanted:
-            command.append(f"--version={self.wanted}")
+        if wanted:
+            command.append(f"--version={wanted}")
         site.place([{"kind": "remove", "names": [".dockpress-code"]}])
         site.wp.execute(command)
         site.place([{"kind": "core", "from": stage}])

@@ -110,6 +110,7 @@ class Extensions(Resource):
         source = self.sources.get(entry["name"])
         if source is not None:
             known = source.known or source.open(self.module).describe()
+            self._agree(entry, known)
             folder = f"wp-content/{self.name}"
             if entry["name"].endswith(".php") and "/" not in entry["name"]:
                 job = {"kind": "tree", "to": f"{folder}/{entry['name']}", "single": True}

@@ -553,6 +553,14 @@ dp_remove($bin);
 emit($done);
 """
 
+# The newest WordPress, from where "core download" takes it: an update check that gets no answer says that there is no update.
+NEWEST = r"""
+try {
+    $offer = (new WP_CLI\WpOrgApi())->get_core_download_offer();
+    emit(['version' => $offer['current'] ?? null, 'trouble' => $offer ? null : 'no offer']);
+} catch (Throwable $error) { emit(['version' => null, 'trouble' => $error->getMessage()]); }
+"""
+
 CONVERT = r"""
 WP_CLI::add_hook('before_wp_config_load', function () { if (!defined('MULTISITE')) define('MULTISITE', false); });
 WP_CLI::get_runner()->load_wordpress();

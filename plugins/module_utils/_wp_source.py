@@ -67,11 +67,8 @@ class Source:
         if self.kind == "core":
             if "wp-includes/version.php" not in inside or "wp-load.php" not in inside:
                 raise SourceError(f"{self.path} holds no WordPress: wp-includes/version.php is missing")
-            text = self._text("wp-includes/version.php")
-            found = re.search(r"\$wp_version\s*=\s*'([^']+)'", text)
-            self.version = found[1] if found else None
-            found = re.search(r"\$wp_db_version\s*=\s*(\d+)", text)
-            self.db_version = int(found[1]) if found else None
+            about = core_versions(self._text("wp-includes/version.php"))
+            self.version, self.db_version = about["version"], about["db_version"]
         elif self.kind == "language":
             if not any(name.endswith((".mo", ".l10n.php")) for name in inside):
                 raise SourceError(f"{self.path} holds no language files (.mo or .l10n.php)")
@@ -139,6 +136,13 @@ class Source:
                         archive.addfile(entry, content)
         out.seek(0)
         return out
+
+
+def core_versions(text: str) -> dict[str, t.Any]:
+    """What WordPress' own version.php says: version, and db_version of the schema that it wants."""
+    version = re.search(r"\$wp_version\s*=\s*'([^']+)'", text)
+    schema = re.search(r"\$wp_db_version\s*=\s*(\d+)", text)
+    return {"version": version[1] if version else None, "db_version": int(schema[1]) if schema else None}
 
 
 def _walk(folder: pathlib.Path, seen: frozenset[str] = frozenset()) -> t.Iterator[pathlib.Path]:

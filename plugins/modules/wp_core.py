@@ -29,12 +29,16 @@ attributes:
     description: Has an action plugin, which carries sources from the control node.
 options:
   version:
-    description: The version that is to be there, or V(latest). Not given, any will do, or with O(source) the version in it.
+    description:
+      - The version that is to be there. Not given, any will do, or with O(source) the version in it.
+      - V(latest) is the version in O(source), or the newest that WordPress.org has. Where that does not answer, it is a failure.
+      - What a version from WordPress.org does to the database's schema is known once its code is there, and not in check mode.
     type: str
   source:
     description:
       - V(image) for what the PHP-FPM container's image holds (C(/usr/src/wordpress)), a folder or zip, or a URL of a zip.
-      - Not given, V(image) where O(fpm_container) is and O(version) is not, else WordPress.org.
+      - A site that has another version than its source gets that of the source.
+      - Not given, code that is missing comes out of the image where O(fpm_container) is and O(version) is not, else from WordPress.org.
     type: str
   sha256:
     description: Checksum of the zip. A URL needs one.

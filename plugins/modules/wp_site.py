@@ -42,7 +42,8 @@ options:
       source:
         description:
           - V(image) for what the PHP-FPM container's image holds, a folder or zip, or a URL of a zip.
-          - Not given, V(image) where O(fpm_container) is and no version is named, else WordPress.org.
+          - A site that has another version than its source gets that of the source.
+          - Not given, code that is missing comes out of the image where O(fpm_container) is and no version is named, else from WordPress.org.
         type: str
       sha256:
         description: Checksum of the zip. A URL needs one.

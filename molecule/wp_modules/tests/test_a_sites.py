@@ -272,6 +272,12 @@ def test_an_old_site_becomes_a_new_one(old, tmp_path):
     posts = old.sql("CHECKSUM TABLE wp_posts")
     schema = old.sql("SELECT option_value FROM wp_options WHERE option_name = 'db_version'")
     old.write("wp-includes/stray-of-the-old.php", "<?php\n")
+    # The image holds the new version. Refused before anything is placed; predicted with the schema.
+    assert "holds WordPress" in old.fails("wp_core", source="image", version="7.0", allow_downgrade=True)["msg"]
+    assert old.wp("core", "version").strip() == version_of(before)
+    assert {"item": "database schema", "action": "updated"} in old.ok("wp_core", check=True, source="image")["changes"]
+    newest_of_all = old.run("wp_core", check=True, version="latest")
+    assert newest_of_all["changed"] or "name version and source" in newest_of_all["msg"]
     package = pack(after, tmp_path / "wordpress.zip", "wordpress")
     done = old.rhythm("wp_core", source=str(package))
     assert {"item": "database schema", "action": "updated"} in done["changes"]
@@ -283,6 +289,7 @@ def test_an_old_site_becomes_a_new_one(old, tmp_path):
     assert status == 200
     assert "Hello world" in text
     assert old.login("admin", ADMIN["admin_password"])
+    assert not old.ok("wp_core", source="image")["changed"]
     assert "allow_downgrade" in old.fails("wp_core", source=str(before))["msg"]
     assert "holds WordPress" in old.fails("wp_core", source=str(package), version="1.2.3")["msg"]
 

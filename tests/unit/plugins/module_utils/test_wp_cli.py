@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
+import tarfile
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.dockpress.hosting.plugins.module_utils import _wp_cli
@@ -170,6 +173,23 @@ def test_only_local_engines():
         pytest.skip("no docker SDK")
     with pytest.raises(WpCliError, match="docker_host"):
         _wp_cli.connect("ssh://web1")
+
+
+def test_a_file_of_the_fpm_container_is_read_without_starting_anything():
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo("version.php")
+        entry.size = 5
+        archive.addfile(entry, io.BytesIO(b"<?php"))
+    content = packed.getvalue()
+    asked = []
+    api = SimpleNamespace(
+        get_archive=lambda *arguments: asked.append(arguments) or (iter([content[:600], content[600:]]), {})
+    )
+    wp = WpCli(SimpleNamespace(api=api), fpm_container="fpm")
+    assert wp.fpm_file("/usr/src/wordpress/wp-includes/version.php") == "<?php"
+    assert asked == [("fpm", "/usr/src/wordpress/wp-includes/version.php")]
+    assert wp.processes == 0
 
 
 class Containers:

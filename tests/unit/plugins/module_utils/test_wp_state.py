@@ -22,7 +22,7 @@ from ansible_collections.dockpress.hosting.plugins.module_utils._wp_core import 
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_extension import Plugins, Themes
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_option import Options
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_source import Source, SourceError
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import Site, require_installed
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import Declared, Site, require_installed
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_user import USER_OPTIONS, Users
 
 # As the program READ answered on WordPress 7.1.1 with WP-CLI 2.12.0, shortened.
@@ -91,11 +91,13 @@ def actions(plan) -> list[tuple[str, str]]:
 class FakeWp:
     """Answers reads from a list of states, and operations from what they are told to answer."""
 
-    def __init__(self, *states: dict, answers: list | None = None) -> None:
+    def __init__(self, *states: dict, answers: list | None = None, files: dict[str, str] | None = None) -> None:
         self.path = "/var/www/html"
         self.url = "http://example.test"
         self.states = list(states)
         self.answers = answers or []
+        self.files = files or {}
+        self.executed: list[list[str]] = []
         self.operations: list[list[dict]] = []
         self.processes = 0
         self.reloads = 0
@@ -111,6 +113,13 @@ class FakeWp:
             return self.answers.pop(0)
         done = [{"number": number, "value": None} for number in range(len(data["operations"]))]
         return [*done, {"end": True}], Result(0, b"", b"", ["wp"])
+
+    def execute(self, command, _stdin=None, **_options):
+        self.executed.append(list(command))
+        return Result(0, b"", b"", command)
+
+    def fpm_file(self, path):
+        return self.files[path]
 
     def reload_code(self):
         self.reloads += 1
@@ -402,6 +411,79 @@ def test_an_older_version_needs_a_word():
     assert actions(Code({"version": "8.0"}, None, None).plan(state())) == [("WordPress 8.0", "updated")]
 
 
+# As the image of wordpress:6.8.3 and WordPress 7.1.1 have it, shortened.
+VERSION_PHP = "<?php\n/** x */\n$wp_version = '{}';\n\n$wp_db_version = {};\n"
+OLD, NEW = VERSION_PHP.format("6.8.3", 60421), VERSION_PHP.format("7.1.1", 61833)
+
+
+def at(version: str, db_version: int) -> dict:
+    """A site whose code and schema are of that version."""
+    now = state(db_version=db_version)
+    now["code"] |= {"version": version, "db_version": db_version}
+    return now
+
+
+def core(wp: FakeWp, declared: dict, **more: object) -> list[tuple[str, str]]:
+    """What check mode says of a site with a PHP-FPM container."""
+    site = Site(SimpleNamespace(check_mode=True, **more), wp, [Code(declared, None, "fpm"), Schema()])
+    site.converge()
+    return [(step.item, step.action) for step in site.planned]
+
+
+UPDATED = [("WordPress 7.1.1", "updated"), ("database schema", "updated")]
+
+
+def test_the_image_is_what_the_site_is_compared_with_when_it_is_named():
+    files = {"/usr/src/wordpress/wp-includes/version.php": NEW}
+    assert core(FakeWp(at("6.8.3", 60421), files=files), {"source": "image"}) == UPDATED
+    assert core(FakeWp(at("6.8.3", 60421), files=files), {"source": "image", "version": "latest"}) == UPDATED
+    assert core(FakeWp(at("7.1.1", 61833), files=files), {"source": "image"}) == []
+    # Not named, any will do; the version is there, and the image is not looked into.
+    assert core(FakeWp(at("6.8.3", 60421)), {}) == []
+    assert core(FakeWp(at("6.8.3", 60421)), {"source": "image", "version": "6.8.3"}) == []
+
+
+def test_an_image_that_holds_another_version_is_refused_before_anything_is_placed():
+    files = {"/usr/src/wordpress/wp-includes/version.php": OLD}
+    for have in (at("7.1", 61833), at("6.8.1", 60421)):
+        wp = FakeWp(have, files=files)
+        with pytest.raises(WpCliError, match=r"image.* holds WordPress 6\.8\.3, and version says 7\.1\.1"):
+            run(Code({"source": "image", "version": "7.1.1", "allow_downgrade": True}, None, "fpm"), wp)
+        assert wp.executed == []
+    with pytest.raises(WpCliError, match="allow_downgrade"):
+        core(FakeWp(at("7.1.1", 61833), files=files), {"source": "image"})
+
+
+def test_a_core_behind_a_url_is_fetched_where_it_could_matter(tmp_path, monkeypatch):
+    package = zipped(
+        tmp_path / "wordpress.zip", {"wordpress/wp-includes/version.php": NEW, "wordpress/wp-load.php": "<?php"}
+    )
+    fetched = []
+    monkeypatch.setattr(Declared, "_fetch", lambda _self, _module: fetched.append(1) or package)
+    declared = {"source": "https://example.org/wordpress.zip", "sha256": "0" * 64}
+    assert core(FakeWp(at("6.8.3", 60421)), declared) == UPDATED
+    assert core(FakeWp(at("7.1.1", 61833)), declared) == []
+    assert len(fetched) == 2
+    assert core(FakeWp(at("7.1.1", 61833)), declared | {"version": "7.1.1"}) == []
+    assert len(fetched) == 2
+    with pytest.raises(WpCliError, match=r"wordpress\.zip holds WordPress 7\.1\.1, and version says 7\.2"):
+        core(FakeWp(at("6.8.3", 60421)), declared | {"version": "7.2"})
+
+
+def test_the_newest_wordpress_is_asked_for_and_no_answer_is_no_silence():
+    # In the words of WP-CLI 2.12.0, with and without a way out.
+    newest = {"version": "7.1.1", "trouble": None}
+    away = {
+        "version": None,
+        "trouble": "Failed to get url 'https://api.wordpress.org/core/version-check/1.7/?locale=en_US': "
+        "cURL error 6: Could not resolve host: api.wordpress.org.",
+    }
+    assert core(FakeWp(at("6.8.3", 60421), newest), {"version": "latest"}) == UPDATED[:1]
+    assert core(FakeWp(at("7.1.1", 61833), newest), {"version": "latest"}) == []
+    with pytest.raises(WpCliError, match=r"Could not resolve host.* name version and source"):
+        core(FakeWp(at("6.8.3", 60421), away), {"version": "latest"})
+
+
 def test_what_an_ended_update_left_is_seen_to():
     now = state()
     now["code"] |= {"staged": True, "maintenance": True}
@@ -511,6 +593,14 @@ def test_what_a_source_holds_is_known_before_it_is_sent(tmp_path):
     with source.tar("0") as stream, tarfile.open(fileobj=io.BytesIO(stream.read())) as archive:
         assert sorted(archive.getnames()) == ["0/other.php", "0/sub/a.txt", "0/thing.php"]
         assert min(entry.mtime for entry in archive) > 1_700_000_000
+
+
+def test_a_url_that_holds_another_version_than_declared_is_refused(tmp_path, monkeypatch):
+    package = zipped(tmp_path / "akismet.zip", {"akismet/akismet.php": HEADER})
+    monkeypatch.setattr(Declared, "_fetch", lambda _self, _module: package)
+    entry = plugin("akismet", version="6.0", source="https://example.org/akismet.zip", sha256="0" * 64)
+    with pytest.raises(WpCliError, match=r"holds version 1\.2\.3 of akismet, and version says 6\.0"):
+        Plugins(SimpleNamespace(), [entry], None).plan(state())
 
 
 @pytest.mark.parametrize(
