@@ -147,7 +147,7 @@ options:
           - V(present) is installed, whether it is active or not. V(active) is installed and active.
           - V(latest) is installed in the newest version that WordPress.org or O(plugins[].source) has.
           - V(inactive) is installed where O(plugins[].source) or WordPress.org have it, and not active.
-          - V(absent) is removed.
+          - V(absent) is removed. In a network, one that another site uses is not: that is a failure.
         type: str
         choices: [present, active, inactive, absent, latest]
         default: active
@@ -166,9 +166,10 @@ options:
         type: bool
         default: false
       network:
-        description: Whether it is active in the whole network.
+        description:
+          - Whether it is active in the whole network. Not given, one that is active in the whole network is active, and stays so.
+          - V(false) is needed to make one V(inactive) or V(absent) that is active in the whole network.
         type: bool
-        default: false
       auto_update:
         description: Whether WordPress updates it by itself. Not given, left as it is.
         type: bool
@@ -191,7 +192,7 @@ options:
         description:
           - V(present) is installed, whether it is active or not. V(active) is installed and active.
           - V(latest) is installed in the newest version that WordPress.org or O(themes[].source) has.
-          - A theme in use is not removed unless another one is declared active.
+          - A theme in use is not removed unless another one is declared active, and never while another site of the network uses it.
           - V(absent) is removed.
         type: str
         choices: [present, active, absent, latest]

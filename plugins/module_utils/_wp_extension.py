@@ -23,14 +23,13 @@ PLUGIN_OPTIONS = {
     "state": {"type": "str", "choices": ["present", "active", "inactive", "absent", "latest"], "default": "active"},
     "version": {"type": "str"},
     **SOURCE_OPTIONS,
-    "network": {"type": "bool", "default": False},
+    "network": {"type": "bool"},
     "auto_update": {"type": "bool"},
 }
 
 THEME_OPTIONS = {
     **PLUGIN_OPTIONS,
     "state": {"type": "str", "choices": ["present", "active", "absent", "latest"], "default": "present"},
-    "network": {"type": "bool"},
 }
 
 
@@ -64,7 +63,12 @@ class Extensions(Resource):
 
     def query(self) -> dict[str, t.Any]:
         asks_for_updates = any(e["state"] == "latest" and e["name"] not in self.sources for e in self.entries)
-        return {self.name: {"updates": asks_for_updates}} if self.entries or self.purge else {}
+        takes_away = self.purge or any(e["state"] == "absent" for e in self.entries)
+        return {self.name: {"updates": asks_for_updates, "elsewhere": takes_away}} if self.entries or self.purge else {}
+
+    def elsewhere(self, state: dict[str, t.Any]) -> dict[str, str]:
+        """What other sites of the network use, each with one that does. The files are common to all of them."""
+        return (state.get("elsewhere") or {}).get(self.name) or {}
 
     def _agree(self, entry: dict[str, t.Any], known: dict[str, t.Any]) -> None:
         """The source must be what the entry says it is."""
@@ -145,9 +149,25 @@ class Plugins(Extensions):
 
     def check(self, state: dict[str, t.Any]) -> None:
         for entry in self.entries:
-            self.find(entry["name"], state.get("plugins") or {})
+            plugins = state.get("plugins") or {}
+            file = self.find(entry["name"], plugins)
+            status = plugins[file]["status"] if file else None
             if entry["network"] and state["installed"] and not state["multisite"]:
                 raise WpCliError(f"plugin {entry['name']}: network says true, and this is no network.")
+            if (
+                entry["state"] in ("inactive", "absent")
+                and status == "active-network"
+                and entry["network"] is not False
+            ):
+                raise WpCliError(
+                    f"plugin {file} is active in the whole network, and all its sites would lose it. "
+                    "If that is meant, say network: false."
+                )
+            if entry["state"] == "absent" and status != "missing" and file in self.elsewhere(state):
+                raise WpCliError(
+                    f"plugin {file} is in use by {self.elsewhere(state)[file]}, another site of the network. "
+                    "Deactivate it there before it can be absent."
+                )
 
     def plan(self, state: dict[str, t.Any]) -> Plan:
         plan = Plan()
@@ -172,6 +192,7 @@ class Plugins(Extensions):
                 continue
             self._one(plan=plan, entry=entry, file=file, now=now, state=state, late=late)
         if self.purge:
+            kept |= {*self.elsewhere(state), *(f for f, now in plugins.items() if now["status"] == "active-network")}
             for file in sorted(set(plugins) - kept):
                 gone = set(plugins) - kept
                 plan.steps += (
@@ -213,14 +234,16 @@ class Plugins(Extensions):
         status = now["status"] if now else "inactive"
         target = file or name
         wanted = "active-network" if entry["network"] else "active"
-        if entry["state"] == "active" and status != wanted:
+        # In the whole network is active, too: only network: false takes it from the other sites.
+        right = (wanted,) if entry["network"] is not None else ("active", "active-network")
+        if entry["state"] == "active" and status not in right:
             if status != "inactive":
                 late.append(self._deactivation(item, target, status))
             late.append(
                 Step(
                     item,
                     "activated",
-                    operation={"do": "activate", "file": target, "network": entry["network"]},
+                    operation={"do": "activate", "file": target, "network": bool(entry["network"])},
                     code=True,
                 )
             )
@@ -272,6 +295,11 @@ class Themes(Extensions):
                 raise WpCliError(
                     f"theme {entry['name']} is in use. Declare another one active before it can be absent."
                 )
+            if entry["state"] == "absent" and now and entry["name"] in self.elsewhere(state):
+                raise WpCliError(
+                    f"theme {entry['name']} is in use by {self.elsewhere(state)[entry['name']]}, another site of the network. "
+                    "Activate another one there before it can be absent."
+                )
 
     def plan(self, state: dict[str, t.Any]) -> Plan:
         plan = Plan()
@@ -294,7 +322,7 @@ class Themes(Extensions):
                 else {active}
             )
             used |= {themes[name]["parent"] for name in listed | used if name in themes and themes[name]["parent"]}
-            removals += sorted(set(themes) - listed - used)
+            removals += sorted(set(themes) - listed - used - set(self.elsewhere(state)))
         plan.steps += late
         for name in removals:
             # Last: the active theme may be one of them until another is.

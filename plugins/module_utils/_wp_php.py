@@ -198,6 +198,22 @@ if (isset($data['themes'])) {
     }
     $answer['themes'] = $list ?: new stdClass;
 }
+if (is_multisite() && (!empty($data['plugins']['elsewhere']) || !empty($data['themes']['elsewhere']))) {
+    // What the other sites use, straight from their tables: switching to each of them would load all that they load.
+    $uses = ['plugins' => [], 'themes' => []];
+    foreach (get_sites(['number' => 0, 'site__not_in' => [get_current_blog_id()], 'update_site_meta_cache' => false]) as $other) {
+        $rows = $wpdb->get_results('SELECT option_name, option_value FROM ' . $wpdb->get_blog_prefix($other->blog_id) . 'options'
+            . " WHERE option_name IN ('active_plugins', 'stylesheet', 'template')");
+        foreach ((array) $rows as $row) foreach ((array) maybe_unserialize($row->option_value) as $used)
+            $uses[$row->option_name === 'active_plugins' ? 'plugins' : 'themes'][$used] ??= $other->domain . $other->path;
+    }
+    // Other networks in the same installation.
+    $rows = $wpdb->get_results($wpdb->prepare("SELECT domain, path, meta_value FROM $wpdb->sitemeta JOIN $wpdb->site ON site_id = $wpdb->site.id"
+        . " WHERE meta_key = 'active_sitewide_plugins' AND site_id <> %d", get_current_network_id()));
+    foreach ((array) $rows as $row) foreach (array_keys((array) maybe_unserialize($row->meta_value)) as $used)
+        $uses['plugins'][$used] ??= $row->domain . $row->path;
+    $answer['elsewhere'] = array_map(fn ($used) => $used ?: new stdClass, $uses);
+}
 foreach (['plugins' => 'plugin', 'themes' => 'theme'] as $kind => $one) {
     if (empty($data[$kind]['updates'])) continue;
     require_once ABSPATH . 'wp-admin/includes/update.php';

@@ -26,7 +26,9 @@ attributes:
     description: Has an action plugin, which carries sources from the control node.
 options:
   purge_unlisted:
-    description: Whether plugins that are not listed are removed. Must-use plugins and drop-ins stay.
+    description:
+      - Whether plugins that are not listed are removed. Must-use plugins and drop-ins stay, and in a network what is active in it
+        or on another of its sites.
     type: bool
     default: false
 author:

@@ -115,11 +115,14 @@ options:
     type: bool
     default: true
   purge_plugins:
-    description: Whether plugins that are not listed are removed. Must-use plugins and drop-ins stay.
+    description:
+      - Whether plugins that are not listed are removed. Must-use plugins and drop-ins stay, and in a network what is active in it
+        or on another of its sites.
     type: bool
     default: false
   purge_themes:
-    description: Whether themes that are not listed are removed. The active one and its parent stay.
+    description:
+      - Whether themes that are not listed are removed. The active one and its parent stay, and in a network those of its other sites.
     type: bool
     default: false
   verify_page:

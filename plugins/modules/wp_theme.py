@@ -24,7 +24,8 @@ attributes:
     description: Has an action plugin, which carries sources from the control node.
 options:
   purge_unlisted:
-    description: Whether themes that are not listed are removed. The active one and its parent stay.
+    description:
+      - Whether themes that are not listed are removed. The active one and its parent stay, and in a network those of its other sites.
     type: bool
     default: false
 author:

@@ -454,6 +454,21 @@ def test_a_network(tmp_path):
     assert "editor" in network.sql("SELECT meta_value FROM wp_usermeta WHERE meta_key = 'wp_2_capabilities'")
     network.rhythm("wp_theme", themes=[{"name": "twentytwentyfour", "state": "active"}], **second)
     assert network.sql("SELECT option_value FROM wp_options WHERE option_name = 'stylesheet'") != "twentytwentyfour"
+    # What another site uses stays, and what the whole network uses is not this site's to take.
+    network.rhythm("wp_plugin", plugins=[{"name": "hello"}], **second)
+    kept, hello, theme, akismet, same = network.batch(
+        ("wp_plugin", False, {"plugins": [], "purge_unlisted": True}),
+        ("wp_plugin", False, {"plugins": [{"name": "hello", "state": "absent"}]}),
+        ("wp_theme", False, {"themes": [{"name": "twentytwentyfour", "state": "absent"}]}),
+        ("wp_plugin", False, {"plugins": [{"name": "akismet", "state": "inactive"}], **second}),
+        ("wp_plugin", False, {"plugins": [{"name": "akismet"}], **second}),
+    )
+    assert {"hello.php", "akismet/akismet.php"} <= set(kept["plugins"])
+    assert "/two/" in hello["msg"]
+    assert "/two/" in theme["msg"]
+    assert "network: false" in akismet["msg"]
+    assert not same["changed"], same
+    network.rhythm("wp_plugin", plugins=[{"name": "hello", "state": "absent"}], **second)
     network.rhythm("wp_user", users=[{"login": "two", "state": "absent", "delete_content": True}], **second)
     network.rhythm("wp_user", users=[{"login": "two", "state": "absent", "delete_content": True, "network": True}])
     assert network.sql("SELECT COUNT(*) FROM wp_users WHERE user_login = 'two'") == "0"

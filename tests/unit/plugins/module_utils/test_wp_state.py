@@ -74,7 +74,7 @@ def plugin(name: str, **more: object) -> dict:
         "state": "active",
         "version": None,
         "source": None,
-        "network": False,
+        "network": None,
         "auto_update": None,
     } | more
 
@@ -257,6 +257,44 @@ def test_the_active_theme_is_changed_before_the_old_one_goes():
     assert actions(plan) == [("theme twentytwentyfour", "activated"), ("theme twentytwentyfive", "removed")]
     with pytest.raises(WpCliError, match="in use"):
         Themes(None, entries[:1], None).check(state())
+
+
+def network(**more: object) -> dict:
+    """A site of a network: akismet is active in all of it, another site uses hello.php and twentytwentyfour."""
+    now = state(multisite=True, **more)
+    now["plugins"]["akismet/akismet.php"]["status"] = "active-network"
+    now["plugins"]["idle.php"] = now["plugins"]["hello.php"] | {"status": "inactive"}
+    now["themes"]["idle"] = dict(now["themes"]["twentytwentyfour"])
+    shop = "example.test/shop/"
+    return now | {"elsewhere": {"plugins": {"hello.php": shop}, "themes": {"twentytwentyfour": shop}}}
+
+
+def test_other_sites_of_a_network_are_asked_about_where_something_goes():
+    assert not Plugins(None, [plugin("hello")], None).query()["plugins"]["elsewhere"]
+    assert Plugins(None, [plugin("hello", state="absent")], None).query()["plugins"]["elsewhere"]
+    assert Themes(None, [], None, purge=True).query()["themes"]["elsewhere"]
+
+
+def test_what_other_sites_of_a_network_use_is_not_taken_away():
+    assert actions(Plugins(None, [], None, purge=True).plan(network())) == [("plugin idle.php", "removed")]
+    assert actions(Themes(None, [], None, purge=True).plan(network())) == [("theme idle", "removed")]
+    with pytest.raises(WpCliError, match="hello.php is in use by example.test/shop/"):
+        Plugins(None, [plugin("hello", state="absent")], None).check(network())
+    with pytest.raises(WpCliError, match="twentytwentyfour is in use by example.test/shop/"):
+        Themes(None, [plugin("twentytwentyfour", state="absent")], None).check(network())
+
+
+def test_only_a_word_takes_a_plugin_from_the_whole_network():
+    assert Plugins(None, [plugin("akismet")], None).plan(network()).steps == []
+    for gone in ("inactive", "absent"):
+        with pytest.raises(WpCliError, match=r"whole network.*network: false"):
+            Plugins(None, [plugin("akismet", state=gone)], None).check(network())
+    declared = Plugins(None, [plugin("akismet", state="inactive", network=False)], None)
+    declared.check(network())
+    assert declared.plan(network()).steps[0].operation["network"]
+    here = Plugins(None, [plugin("akismet", network=False)], None).plan(network())
+    assert [action for _item, action in actions(here)] == ["deactivated", "activated"]
+    assert not here.steps[1].operation["network"]
 
 
 # -- options, users, languages
