@@ -730,7 +730,7 @@ class Database:
 
     # -- swapping ----------------------------------------------------------------------------------------------------
 
-    def swap(self, drop_extra=(), scratch=None, beside=None):
+    def swap(self, drop_extra=(), scratch=None, beside=None, held=False):
         """Put the loaded tables in the place of the site's, by one ``RENAME TABLE``; the old ones stay aside.
 
         Triggers, views, routines and events are made again; their definer becomes the site's own account.
@@ -738,6 +738,7 @@ class Database:
         :param drop_extra: tables and views of the site that go although the dump has none of that name.
         :param beside: called right after the ``RENAME TABLE``, for what has to change with the tables. If it raises, the caller
             undoes the swap.
+        :param held: something else changes with the tables, so only a caller of :meth:`recover` who knows of it may finish or undo this.
         :return: names of tables ``replaced``, ``added``, ``removed``.
         """
         scratch = scratch or self.scratch
@@ -746,7 +747,7 @@ class Database:
         if script is None:
             raise DumpError("There is no loaded dump to swap in.")
         after = script.decode("utf-8", "surrogateescape")
-        return self._exchange(scratch, self.aside, set(drop_extra), after, beside=beside)
+        return self._exchange(scratch, self.aside, set(drop_extra), after, beside=beside, held=held)
 
     def swapped(self):
         """Whether a swap has happened that is neither undone nor discarded."""
@@ -758,7 +759,8 @@ class Database:
         if plan is None:
             raise DumpError("There is no swap to undo.")
         self._make_schema(self.scratch)
-        self._exchange(self.aside, self.scratch, set(plan["added"]), plan["before"], undo="_dockpress_done")
+        held = plan.get("held", False)
+        self._exchange(self.aside, self.scratch, set(plan["added"]), plan["before"], undo="_dockpress_done", held=held)
         self.discard()
 
     def abort(self):
@@ -770,7 +772,7 @@ class Database:
         if swapped:
             self.swap_back()
         else:
-            self.recover()
+            self.recover(held=True)
         return swapped
 
     def discard(self):
@@ -788,29 +790,34 @@ class Database:
             )
         )
 
-    def recover(self):
+    def recover(self, held=False):
         """Finish or undo what a killed run left behind; call it under the lock before anything else.
 
+        :param held: whether the caller brings to the same state what was to change with the tables.
         :return: what was done, in words, or an empty string.
+        :raise DumpError: a swap is held (see :meth:`swap`) and the caller knows nothing of it; nothing was done then.
         """
         schemas = [row[0] for row in self.sql("SHOW DATABASES;")]
         left = [name for name in (self.scratch, self.aside) if name in schemas]
         if not left:
             return ""
         self._end_strays()
-        said = "tables of an unfinished load were dropped"
-        for name in left:
-            plan = self._plan(name, "_dockpress_plan")
-            if plan is not None:
-                self._apply(plan["before"])
-                said = "a swap that had not happened yet was undone"
+        planned = [plan for name in left if (plan := self._plan(name, "_dockpress_plan")) is not None]
         # In the scratch schema where the undoing of a swap was killed.
-        for name in left:
-            plan = self._plan(name, "_dockpress_done")
-            if plan is not None:
-                self._drop_objects(plan["objects"])
-                self._apply(plan["after"])
-                said = "a swap that had happened was finished"
+        done = [plan for name in left if (plan := self._plan(name, "_dockpress_done")) is not None]
+        if not held and any(plan.get("held") for plan in planned + done):
+            raise DumpError(
+                "An interrupted restore of this site has to be undone first, its files together with its database: "
+                "run wp_restore or wp_backup (the playbook restore or backup)."
+            )
+        said = "tables of an unfinished load were dropped"
+        for plan in planned:
+            self._apply(plan["before"])
+            said = "a swap that had not happened yet was undone"
+        for plan in done:
+            self._drop_objects(plan["objects"])
+            self._apply(plan["after"])
+            said = "a swap that had happened was finished"
         self.discard()
         return said
 
@@ -826,12 +833,13 @@ class Database:
         if rows:
             time.sleep(0.5)
 
-    def _exchange(self, source, target, drop, after, *, undo=None, beside=None):
+    def _exchange(self, source, target, drop, after, *, undo=None, beside=None, held=False):
         live, fresh = self.tables(), self.tables(source)
         live_views, fresh_views = self.views(), self.views(source)
         before = self._objects(self.name)
         leaving = sorted(set(live) & (set(fresh) | set(fresh_views) | drop))
         plan = {
+            "held": held,
             "before": before,
             "after": after,
             "replaced": sorted(set(fresh) & set(leaving)),

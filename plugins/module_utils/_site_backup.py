@@ -62,6 +62,10 @@ emit([
 """
 
 
+class RestoreError(Exception):
+    """A restore that did not happen, or was undone. The text says which of the two, and why."""
+
+
 def site_argument_spec(**more: dict) -> dict:
     """The options that wp_backup and wp_restore share, with ``more`` added."""
     return wp_argument_spec(
@@ -93,7 +97,8 @@ class Site:
         self.client = self.wp.client
         self.database = Database(self.client, params["database_container"], timeout=params["dump_timeout"])
         self.folder = _backup_set.site_folder(self.root, self.name)
-        self.journal = self.folder / ".restore.json"
+        # Beside what it tells of, so that it is found whatever the folder of the sets is.
+        self.journal = self.directory / ".restore.json"
         self.stage = self.directory / ".restore"
 
     @contextlib.contextmanager
@@ -218,8 +223,12 @@ class Site:
 
     def write_journal(self, phase: str, **more: t.Any) -> None:
         """Note how far a restore is, on the disk before it goes on."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _backup_set.write_atomically(self.journal, json.dumps({"phase": phase, **more}) + "\n")
+
+    def need_recovered(self) -> None:
+        """Raises RestoreError where there is something for ``recover`` in the site's folder."""
+        if self.journal.exists() or self.stage.exists():
+            raise RestoreError("An interrupted restore has to be undone first: run without --check.")
 
     def recover(self) -> str:
         """Finish or undo what a killed backup, import or restore left; returns in words what was done, or nothing.
@@ -237,11 +246,14 @@ class Site:
             said.append(f"what was left of the finished restore of set {note['set']} was removed")
         elif note:
             said.append(f"an interrupted restore of set {note['set']} was cleared away, the site was not touched by it")
-        database = self.database.recover()
+        database = self.database.recover(held=True)
         if database and not note:
             said.append(database)
         if note:
             self.forget()
+        else:
+            # Of a set that was only to be read: the site's own files are never there without a journal.
+            self.clear_stage()
         removed = _backup_set.clean(self.root, self.name)
         if removed:
             said.append(f"{len(removed)} unfinished set(s) were removed")

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.dockpress.hosting.plugins.module_utils import _archive, _backup_set, _tree_swap
 from ansible_collections.dockpress.hosting.plugins.module_utils._dump import DumpError, DumpInfo
-from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import NOT_OURS, Site
+from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import NOT_OURS, RestoreError, Site
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCliError
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_search_replace import (
     check_addresses,
@@ -44,10 +44,6 @@ emit(['status' => $status, 'location' => $location, 'bytes' => strlen((string) $
     'whole' => stripos((string) $page, '</html>') !== false,
     'title' => preg_match('~<title>(.*?)</title>~is', (string) $page, $found) ? html_entity_decode(trim($found[1])) : null]);
 """
-
-
-class RestoreError(Exception):
-    """A restore that did not happen, or was undone. The text says which of the two, and why."""
 
 
 def fetch(site: Site, url: str, path: str = "/", address: str = "http://web", timeout: int = 30) -> dict[str, t.Any]:
@@ -149,7 +145,7 @@ def restore(
     try:
         extra = set(site.database.tables() + site.database.views()) - set(info.tables) - set(info.views)
         # The tables may have to wait for those who read them, so they go first; the files follow within milliseconds.
-        site.database.swap(extra, beside=lambda: _tree_swap.forward(steps, site.web, staged, saved))
+        site.database.swap(extra, held=True, beside=lambda: _tree_swap.forward(steps, site.web, staged, saved))
         result["swap_seconds"] = round(time.monotonic() - swapping, 2)
         site.wp.reload_code()
         if replace and old_url and old_url.rstrip("/") != target.rstrip("/"):

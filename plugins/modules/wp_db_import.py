@@ -16,7 +16,8 @@ description:
     fails ends it, and its line is named. Tables and their rows are compared with those of the file. Only then one C(RENAME TABLE) swaps them in,
     and triggers, views, routines and events are made again, with the site's own account as their definer.
   - A dump of what was there before is kept unless told otherwise. Where a step after the swap fails, the former tables return.
-  - The site's lock is held from beginning to end. What a killed run left behind is finished or undone first.
+  - The site's lock is held from beginning to end. What a killed import left behind is finished or undone first; after a killed restore that
+    is refused, for its files have to go back with its database (M(dockpress.hosting.wp_restore), M(dockpress.hosting.wp_backup)).
 notes:
   - Uses the database container's own client and its root account, and not C(wp db import), which goes on after a failed statement, follows
     C(USE) lines into other databases, and leaves a half imported site behind.

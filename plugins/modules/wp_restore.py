@@ -97,7 +97,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Reads and compares the set, and says that it would restore it.
+    description: Reads and compares the set, and says that it would restore it. Refuses where an interrupted restore has to be undone first.
   diff_mode:
     support: none
     description: Shows the state before and after.
@@ -225,6 +225,8 @@ def run(module: AnsibleModule, started: float) -> dict:
     site = Site(params)
     source = params["source_site"] or site.name
     with site.wp, site.lock("wp_restore"):
+        if module.check_mode:
+            site.need_recovered()
         recovered = "" if module.check_mode else site.recover()
         if params["repository"]:
             repository = _restic.Repository(site.client, params["restic_image"], params["repository"])

@@ -127,12 +127,7 @@ class Site:
         """Nothing of an interrupted run is left: schemas, folders, journals, accounts."""
         assert self.sql("SHOW DATABASES LIKE '%\\_dp\\_%';") == ""
         assert self.sql("SELECT User FROM mysql.user WHERE User LIKE 'dockpress_load%';") == ""
-        assert (
-            self.on_host(
-                f"ls -d {self.directory}/.restore {SETS}/*/.restore.json {SETS}/*/.partial-* 2>/dev/null || true"
-            )
-            == ""
-        )
+        assert self.on_host(f"ls -d {self.directory}/.restore* {SETS}/*/.partial-* 2>/dev/null || true") == ""
 
     def holder(self):
         """Process id of who holds the site's lock, on the host."""

@@ -286,3 +286,43 @@ def test_scan_counts_sequences_among_the_tables():
     )
     assert info.tables == ["a", "seq"]
     assert info.rows == {"a": 0, "seq": 1}
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["wordpress_dp_old _dockpress_plan", "wordpress_dp_old _dockpress_done", "wordpress_dp_new _dockpress_done"],
+)
+def test_a_swap_that_is_held_is_left_to_who_holds_it(monkeypatch, where):
+    database = Database.__new__(Database)
+    database.scratch, database.aside = "wordpress_dp_new", "wordpress_dp_old"
+    plan = {"held": True, "before": "before", "after": "after", "objects": []}
+    done = []
+    monkeypatch.setattr(database, "sql", lambda _statement: [["wordpress"], ["wordpress_dp_new"], ["wordpress_dp_old"]])
+    monkeypatch.setattr(database, "_end_strays", lambda: None)
+    monkeypatch.setattr(database, "_plan", lambda schema, table: plan if f"{schema} {table}" == where else None)
+    monkeypatch.setattr(database, "_drop_objects", done.append)
+    monkeypatch.setattr(database, "_apply", done.append)
+    monkeypatch.setattr(database, "discard", lambda: done.append("discard"))
+    with pytest.raises(DumpError, match=r"interrupted restore .* run wp_restore or wp_backup"):
+        database.recover()
+    assert done == []
+    said = database.recover(held=True)
+    if where.endswith("plan"):
+        assert (done, said) == (["before", "discard"], "a swap that had not happened yet was undone")
+    else:
+        assert (done, said) == ([[], "after", "discard"], "a swap that had happened was finished")
+    # One of an import is nobody else's.
+    plan["held"] = False
+    assert database.recover() == said
+
+
+def test_who_undoes_a_held_swap_holds_that_too(monkeypatch):
+    database = Database.__new__(Database)
+    database.name, database.scratch, database.aside = "wordpress", "wordpress_dp_new", "wordpress_dp_old"
+    kept = []
+    monkeypatch.setattr(database, "_plan", lambda *_which: {"held": True, "added": [], "before": ""})
+    monkeypatch.setattr(database, "_make_schema", lambda _name: None)
+    monkeypatch.setattr(database, "_exchange", lambda *_what, **options: kept.append(options["held"]))
+    monkeypatch.setattr(database, "discard", lambda: None)
+    database.swap_back()
+    assert kept == [True]
