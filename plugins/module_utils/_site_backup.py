@@ -14,9 +14,10 @@ import time
 import typing as t
 
 from ansible_collections.dockpress.hosting.plugins.module_utils import _archive, _backup_set, _tree_swap
-from ansible_collections.dockpress.hosting.plugins.module_utils._dump import Database
+from ansible_collections.dockpress.hosting.plugins.module_utils._dump import Database, quote
 from ansible_collections.dockpress.hosting.plugins.module_utils._lock import container_lock, site_lock
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCli, WpCliError, wp_argument_spec
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_database import site_prefixes
 
 # The collection's version, as galaxy.yml says it (a module does not see that file).
 VERSION = "0.1.0"
@@ -44,9 +45,14 @@ $plugins = [];
 foreach (get_plugins() as $file => $about) {
     $plugins[$file] = ['version' => $about['Version'], 'active' => in_array($file, $active, true)];
 }
-$posts = [];
-foreach ($wpdb->get_results("SELECT post_type, COUNT(*) AS n FROM {$wpdb->posts} GROUP BY post_type") as $row) {
-    $posts[$row->post_type] = (int) $row->n;
+$missing = [];
+$uploads = wp_get_upload_dir()['basedir'];
+$files = $wpdb->get_col("SELECT meta_value FROM {$wpdb->postmeta} WHERE meta_key = '_wp_attached_file'");
+// Those of before the dump, too: one that was deleted meanwhile is in the dump, and its file may not be in the archive.
+foreach (array_unique(array_merge($files, $data[$wpdb->base_prefix] ?? [])) as $file) {
+    if (!file_exists("$uploads/$file")) {
+        $missing[] = $file;
+    }
 }
 emit([
     'prefix' => $wpdb->base_prefix,
@@ -56,8 +62,9 @@ emit([
     'php' => PHP_VERSION,
     'theme' => ['name' => get_stylesheet(), 'version' => wp_get_theme()->get('Version')],
     'plugins' => (object) $plugins,
-    'posts' => (object) $posts,
-    'users' => (int) $wpdb->get_var("SELECT COUNT(*) FROM {$wpdb->users}"),
+    'posts_table' => $wpdb->posts,
+    'users_table' => $wpdb->users,
+    'missing_uploads' => $missing,
 ]);
 """
 
@@ -116,10 +123,23 @@ class Site:
         """Refuse what the site writes to its database, or take it again. Root, which makes dumps, is not concerned."""
         self.database.sql(f"SET GLOBAL read_only = {int(wanted)};")
 
-    def facts(self) -> tuple[dict[str, t.Any], list[str]]:
-        """What WordPress says of itself, and warnings. A site that is broken can still be backed up."""
+    def attached(self) -> dict[str, list[str]]:
+        """The files of the attachments in the database, by table prefix."""
+        query = "SELECT meta_value FROM {0} WHERE meta_key = '_wp_attached_file' AND meta_value <> '';"
+        tables = self.database.tables()
+        return {
+            prefix: [row[0] for row in self.database.sql(query.format(quote(f"{prefix}postmeta")), self.database.name)]
+            for prefix in site_prefixes(tables)
+            if f"{prefix}postmeta" in tables
+        }
+
+    def facts(self, attached: dict[str, list[str]]) -> tuple[dict[str, t.Any], list[str]]:
+        """What WordPress says of itself, and warnings. A site that is broken can still be backed up.
+
+        ``attached`` is what ``attached`` said before the dump.
+        """
         try:
-            return self.wp.eval(FACTS, plugins=False), []
+            return self.wp.eval(FACTS, attached, plugins=False), []
         except WpCliError as error:
             return {}, [
                 f"WordPress could not be asked about its versions and counts, so the manifest has none: {error.msg}"
@@ -162,12 +182,13 @@ class Site:
         with _backup_set.NewSet(self.root, self.name) as new:
             if track:
                 _backup_set.write_atomically(new.part(_backup_set.TREE), json.dumps(_archive.look(self.web, NOT_OURS)))
+            attached = self.attached()
             info = self.database.dump_to(new.part(_backup_set.DATABASE))
             files = self._changed_files(new, since) if since else self._all_files(new)
             config = _archive.pack(
                 self.directory, [], new.part(_backup_set.CONFIG), optional=["compose.yaml", "config"]
             )
-            facts, warnings = self.facts()
+            facts, warnings = self.facts(attached)
             warnings += [
                 f"Set {one.stamp} is of the future, so it is never the newest: a clock was wrong. Rename or remove {one.path}."
                 for one in _backup_set.sets(self.root, self.name)
@@ -186,7 +207,12 @@ class Site:
                     },
                     "plugins": facts.get("plugins"),
                     "images": self.images(),
-                    "counts": {"posts": facts.get("posts"), "users": facts.get("users")},
+                    # Of the dump, for the site goes on meanwhile.
+                    "counts": {
+                        "posts": info.rows.get(facts.get("posts_table")),
+                        "users": info.rows.get(facts.get("users_table")),
+                        "missing_uploads": facts.get("missing_uploads"),
+                    },
                     "database": {
                         "name": self.database.name,
                         "tables": info.rows,

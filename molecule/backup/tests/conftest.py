@@ -189,6 +189,7 @@ foreach (range(1, 12) as $n) {
     file_put_contents($file, random_bytes(300000));
     $id = wp_insert_attachment(['post_title' => "Picture $n", 'post_mime_type' => 'application/octet-stream'], $file);
 }
+wp_insert_attachment(['post_title' => 'Its file was lost long ago', 'post_mime_type' => 'application/octet-stream'], $dir['path'] . '/lost.bin');
 echo json_encode(true);
 """
 

@@ -48,6 +48,7 @@ def test_a_set_holds_what_it_says(shop, good_set):
     assert manifest["url"] == shop.url
     assert manifest["versions"]["wordpress"] == shop.wp("core", "version")
     assert manifest["counts"]["users"] == 2
+    assert [name.split("/")[-1] for name in manifest["counts"]["missing_uploads"]] == ["lost.bin"]
     assert manifest["database"]["tables"]["wp_filler"] == 60000
     assert manifest["database"]["views"] == ["wp_titles"]
     assert set(manifest["images"]) >= {"web", "wordpress", "database", "cron"}
@@ -67,6 +68,11 @@ foreach (range(1, 400) as $n) {
     file_put_contents($file, random_bytes(20000));
     $id = wp_insert_attachment(['post_title' => "Load $n", 'post_mime_type' => 'application/octet-stream'], $file);
     wp_insert_post(['post_title' => "Load $n", 'post_status' => 'publish', 'meta_input' => ['file' => $id]]);
+    $ids[] = $id;
+    if ($n > 60 && $n % 5 === 0) {
+        wp_insert_user(['user_login' => "load$n", 'user_pass' => 'x', 'user_email' => "load$n@example.org"]);
+        wp_delete_attachment(array_shift($ids), true);
+    }
     usleep(20000);
 }
 echo json_encode(true);
@@ -85,7 +91,7 @@ def test_a_backup_under_load_and_its_drill(shop):
     assert requests.good > 10
     before = shop.state()
     docs.run("drill", SITE=shop.name, ANSIBLE_INVENTORY=INVENTORIES)
-    # Attachments without a file, posts that do not open or other numbers of rows would have failed it.
+    # Attachments whose file the set lost, posts that do not open or other numbers of rows would have failed it.
     assert shop.metric("drill-run", "dockpress_drill_success") == 1
     assert 0 < shop.metric("drill", "dockpress_drill_recovery_seconds") < 300
     assert json.loads(shop.on_host(f"cat {SETS}/{shop.name}/{taken}/proof.json"))["attachments"] >= 12

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from ansible_collections.dockpress.hosting.plugins.module_utils import _tree_swap
+from ansible_collections.dockpress.hosting.plugins.module_utils import _site_restore, _tree_swap
+from ansible_collections.dockpress.hosting.plugins.module_utils._backup_set import BackupSet
+from ansible_collections.dockpress.hosting.plugins.module_utils._dump import DumpInfo
 from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import RestoreError, Site
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import Result
 
 STAMP = "20261125T120000Z"
 
@@ -82,3 +85,72 @@ def test_what_a_killed_reading_left_is_cleared_away(site):
     assert site.recover() == ""
     assert not site.stage.exists()
     site.need_recovered()
+
+
+class Answers:
+    """WP-CLI that answers the programs it gets one after the other, and keeps what they were given."""
+
+    def __init__(self, *answers):
+        self.answers, self.given = list(answers), []
+
+    def eval(self, php, data=None, **options):
+        self.given.append(data)
+        return self.answers.pop(0)
+
+    def run(self, argv, **options):
+        return Result(0, b"", b"", argv)
+
+
+def found(tmp_path, counts=None, **facts):
+    return BackupSet(tmp_path / STAMP, {"counts": counts or {}, **facts})
+
+
+def seen(missing, users=3):
+    return {"attachments": 9, "missing": missing, "users": users, "post": None}
+
+
+def test_a_set_counts_what_is_in_its_dump_while_the_site_goes_on(site, monkeypatch):
+    rows = {"wp_users": 2, "wp_posts": 30, "wp_postmeta": 3, "wp_options": 9}
+
+    def dump_to(path):
+        path.write_bytes(b"dump")
+        return DumpInfo(rows=rows, sha256="ab" * 32)
+
+    database = site.database
+    database.name, database.tables, database.dump_to = "wordpress", lambda: [*rows, "wp_2_posts"], dump_to
+    database.sql = lambda statement, *_schema: (
+        [["2026/11/gone.jpg"]] if "_wp_attached_file" in statement else [["11.8"]]
+    )
+    facts = {"posts_table": "wp_posts", "users_table": "wp_users", "missing_uploads": ["2026/11/gone.jpg"]}
+    site.wp, site.folder = Answers(facts), site.root / site.name
+    monkeypatch.setattr(Site, "images", lambda self: {})
+    (site.directory / "compose.yaml").write_text("{}")
+    made, warnings = site.take_set()
+    assert warnings == []
+    # A user who has registered since is none of it.
+    assert made.manifest["counts"] == {"posts": 30, "users": 2, "missing_uploads": ["2026/11/gone.jpg"]}
+    # An attachment that was deleted since, with its file, is known to be in the dump.
+    assert site.wp.given == [{"wp_": ["2026/11/gone.jpg"]}]
+
+
+@pytest.mark.parametrize(
+    ("counts", "missing", "message"),
+    [
+        ({"users": 3, "missing_uploads": ["a.jpg"]}, ["a.jpg"], None),
+        (
+            {"users": 3, "missing_uploads": ["a.jpg"]},
+            ["a.jpg", "b.jpg"],
+            "1 of 9 attachments have no file, first b.jpg",
+        ),
+        ({"users": 3, "missing_uploads": None}, ["a.jpg"], "1 of 9 attachments have no file, first a.jpg"),
+        # As sets were before.
+        ({"users": 3}, [], None),
+        ({"users": 3}, ["a.jpg"], "1 of 9 attachments"),
+        ({"users": 4}, [], "has 3 users, the manifest says 4"),
+        ({"users": None}, [], None),
+    ],
+)
+def test_a_proof_asks_for_what_was_there(site, tmp_path, counts, missing, message):
+    site.wp = Answers(seen(missing))
+    with pytest.raises(RestoreError, match=message) if message else contextlib.nullcontext():
+        _site_restore.proof(site, found(tmp_path, counts), "http://blog.example.com", "http://web")
