@@ -30,6 +30,8 @@ from conftest import (
     wait_for,
 )
 
+HELD = ["containerd", "docker-cli", "docker-compose", "docker.io", "runc"]
+
 # CIS, one assertion an id, on effective state.
 
 
@@ -210,7 +212,25 @@ def test_where_the_engine_comes_from():
     assert "docker-ce" in shell("hard2", "dpkg-query -W -f '${Package} ' docker-ce docker-compose-plugin containerd.io")
     assert "file:/srv/apt" in shell("hard2", "apt-cache policy docker-ce")
     assert shell("hard2", "docker compose version --short")
-    assert shell("hard1", "apt-mark showhold").split() == ["docker-compose", "docker.io"]
+    assert shell("hard1", "apt-mark showhold").split() == HELD
+    assert not shell("hard2", "apt-mark showhold")
+
+
+@LONG
+def test_a_version_that_the_inventory_names_is_gone_back_to_and_kept_by_an_update():
+    """On hard2, whose repository has two versions of the engine."""
+    versions = "dpkg-query -W -f '${Version} ' docker-ce docker-ce-cli"
+    newer = shell("hard2", versions).split()
+    older = newer[0].removesuffix(".1")
+    pinned = variables(docker_host_engine_version=older)
+    for playbook in (("playbooks/provision.yml", "--tags=install"), ("playbooks/update.yml",)):
+        result = play(*playbook, *pinned, limit="hard2")
+        assert result.returncode == 0, result.stdout[-3000:]
+        assert shell("hard2", versions).split() == [older, older]
+        assert shell("hard2", "apt-mark showhold").split() == ["docker-ce", "docker-ce-cli"]
+    result = play("playbooks/update.yml", limit="hard2")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert shell("hard2", versions).split() == newer
     assert not shell("hard2", "apt-mark showhold")
 
 
@@ -300,7 +320,7 @@ def test_an_update_passes_its_gate_and_brings_the_host_to_its_declared_state(pub
     assert result.returncode == 0, result.stdout[-3000:]
     assert "The engine restarts, for dns-opts" in said(result)
     assert daemon("hard1") == declared
-    assert shell("hard1", "apt-mark showhold").split() == ["docker-compose", "docker.io"]
+    assert shell("hard1", "apt-mark showhold").split() == HELD
     assert reachable() == ONLY_ALLOWED
 
 
