@@ -55,6 +55,7 @@ SECTIONS = {
     "4": "Images",
     "5": "Containers",
     "6": "Order",
+    "7": "Swarm",
 }
 RESULTS = ("pass", "waived", "manual", "fail", "absent")
 FULL = 90

@@ -135,6 +135,10 @@ def firewall_plan(
         own = [pattern.replace("+", "*") for pattern in bridges or ["docker+", "br-+"]] + ["lo", "veth*", private]
         outside = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in own)]
 
+    try:
+        entries([{"name": "docker_host_firewall_ssh_sources", "port": 22, "source": list(ssh_sources or [])}])
+    except AnsibleFilterError as error:
+        raise AnsibleFilterError(str(error).replace("_sources.source:", "_sources:")) from None
     plan = [
         {"name": "docker_host_firewall_ssh_ports", "port": port, "source": list(ssh_sources or [])}
         for port in dict.fromkeys(int(port) for port in ssh_ports or [])

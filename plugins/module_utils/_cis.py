@@ -495,6 +495,26 @@ manual("5.28", "Images of the newest version", "see pending updates")
 manual("6.1", "No image sprawl", "docker image ls")
 manual("6.2", "No container sprawl", "containers that nobody declared stand in the report")
 
+# 7 Swarm: for people to look at where there is one.
+
+for _identifier, _title, _detail in [
+    ("7.1", "No more managers than needed", "docker node ls: an odd number, three or five"),
+    ("7.2", "Swarm services listen on a given address", "docker info: the address that --listen-addr got"),
+    ("7.3", "Overlay networks are encrypted", "docker network inspect: the option encrypted"),
+    ("7.4", "Secrets are the swarm's secrets", "docker secret ls"),
+    ("7.5", "Managers are locked after a restart", "docker swarm update --autolock"),
+    ("7.6", "The managers' key is rotated", "docker swarm unlock-key --rotate"),
+    ("7.7", "Nodes' certificates are rotated", "docker info: the expiry of certificates"),
+    ("7.8", "The authority's certificate is rotated", "docker swarm ca --rotate"),
+    ("7.9", "Management has a network of its own", "docker info: the address that --data-path-addr got"),
+]:
+    CHECKS[_identifier] = (
+        _title,
+        lambda facts, detail=_detail: (
+            Finding("manual", detail) if swarm(facts) else Finding("absent", "the host is in no swarm")
+        ),
+    )
+
 
 def order(identifier: str) -> tuple[int, ...]:
     return tuple(int(part) for part in identifier.split("."))
@@ -505,14 +525,25 @@ def examine(facts: Facts, waivers: dict[str, dict | str], in_container: bool) ->
 
     :param waivers: id to ``reason`` (text), and if wanted ``who`` (patterns of container or image names that it holds for) and
         ``where: container`` (only on hosts that are containers themselves).
-    :raises ValueError: a waiver names no control, or has no reason.
+    :raises ValueError: a waiver names no control, has no reason, or says something that no waiver can.
     """
     waivers = {str(key): {"reason": value} if isinstance(value, str) else value or {} for key, value in waivers.items()}
     for identifier, waiver in waivers.items():
+        if not isinstance(waiver, dict) or set(waiver) - {"reason", "who", "where"}:
+            raise ValueError(
+                f"docker_host_cis_waivers[{identifier!r}]: {waiver!r}; write the reason as a text, or a dictionary with reason, who and where."
+            )
         if identifier not in CHECKS:
             raise ValueError(
                 f"docker_host_cis_waivers: CIS Docker Benchmark 1.6 has no control {identifier!r}; write one as '5.12', in quotes."
             )
+        who = waiver.get("who", ["*"])
+        if not who or not isinstance(who, (str, list)):
+            raise ValueError(
+                f"docker_host_cis_waivers[{identifier!r}].who: {who!r}; write a pattern, or a list of them."
+            )
+        if waiver.get("where", "container") != "container":
+            raise ValueError(f"docker_host_cis_waivers[{identifier!r}].where: {waiver['where']!r}; write container.")
         if not str(waiver.get("reason") or "").strip():
             raise ValueError(f"docker_host_cis_waivers[{identifier!r}].reason: write why it need not hold here.")
     results = []
@@ -522,7 +553,8 @@ def examine(facts: Facts, waivers: dict[str, dict | str], in_container: bool) ->
         waiver = waivers.get(identifier, {})
         result, reason = finding.result, ""
         if result == "fail" and waiver and (in_container or waiver.get("where") != "container"):
-            patterns = waiver.get("who") or ["*"]
+            who_of = waiver.get("who", ["*"])
+            patterns = [who_of] if isinstance(who_of, str) else [str(pattern) for pattern in who_of]
             left = [who for who in finding.who if not any(fnmatch.fnmatchcase(who, pattern) for pattern in patterns)]
             if not left:
                 result, reason = "waived", str(waiver["reason"]).strip()

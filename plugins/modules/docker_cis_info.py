@@ -9,14 +9,14 @@ module: docker_cis_info
 short_description: How a Docker host stands against the CIS Docker Benchmark 1.6
 version_added: 0.1.0
 description:
-  - Checks every control of the benchmark's sections 1 to 6 on the host's effective state, the engine's own answers, the modes of
+  - Checks every control of the benchmark's sections 1 to 7 on the host's effective state, the engine's own answers, the modes of
     files, the settings of running containers.
   - Controls that no program can decide are reported as V(manual).
 options:
   waivers:
     description:
       - Controls that need not hold here, by id, each with C(reason).
-      - C(who) limits a waiver to containers or images by shell pattern, C(where) with V(container) to hosts that are containers themselves.
+      - C(who) limits a waiver to containers or images by shell pattern (one, or a list), C(where) with V(container) to hosts that are containers themselves.
     type: dict
     default: {}
 author:

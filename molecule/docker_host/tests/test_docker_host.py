@@ -363,6 +363,10 @@ def test_a_wrong_daemon_json_stops_before_the_engine_is_touched(config, named):
             {"docker_host_private_address": "192.0.2.1", "docker_host_private_interface": ""},
             "docker_host_private_address",
         ),
+        (
+            {"docker_host_firewall_ssh_sources": ["10.0.0.300"]},
+            "docker_host_firewall_ssh_sources: '10.0.0.300'",
+        ),
     ],
 )
 def test_bad_input_is_refused_by_the_variables_name(wrong, named):
@@ -374,7 +378,7 @@ def test_bad_input_is_refused_by_the_variables_name(wrong, named):
 def test_a_waiver_of_no_control_is_refused():
     result = play("playbooks/audit.yml", *variables(docker_host_cis_waivers={"9.99": "There is no such control."}))
     assert result.returncode != 0
-    assert "9.99" in result.stdout
+    assert "docker_host_cis_waivers: CIS Docker Benchmark 1.6 has no control '9.99'" in said(result)
 
 
 def test_rules_that_nobody_confirms_take_themselves_back(published):

@@ -132,9 +132,10 @@ def test_an_entry_for_the_private_interface_stays_there():
         ({"allow": [{"port": 1, "interface": "eth9"}]}, r"docker_host_firewall_allow\[0\]\.interface"),
         ({"external": ["eth9"]}, "docker_host_external_interfaces"),
         ({"private_interface": "eth9"}, "docker_host_private_interface"),
+        ({"ssh_ports": [22], "ssh_sources": ["10.0.0.300"]}, "docker_host_firewall_ssh_sources: '10.0.0.300'"),
         ({"private_address": "10.0.0.6"}, "docker_host_private_address"),
     ],
 )
-def test_an_interface_that_is_absent_is_refused_by_the_variables_name(arguments, variable):
+def test_an_interface_or_a_source_that_there_is_not_is_refused_by_the_variables_name(arguments, variable):
     with pytest.raises(AnsibleFilterError, match=variable):
         firewall_plan(**({"allow": [], "links": LINKS} | arguments))

@@ -88,10 +88,10 @@ def results(seen: _cis.Facts, waivers=None, in_container=False) -> dict[str, str
     return {one["id"]: one["result"] for one in _cis.examine(seen, waivers or {}, in_container)}
 
 
-def test_every_control_of_sections_1_to_6_is_there():
+def test_every_control_of_sections_1_to_7_is_there():
     found = set(_cis.CHECKS)
     expected = {f"1.1.{number}" for number in range(1, 19)} | {"1.2.1", "1.2.2", "6.1", "6.2"}
-    for section, last in ((2, 18), (3, 24), (4, 12), (5, 32)):
+    for section, last in ((2, 18), (3, 24), (4, 12), (5, 32), (7, 9)):
         expected |= {f"{section}.{number}" for number in range(1, last + 1)}
     assert found == expected
 
@@ -190,6 +190,19 @@ def test_a_waiver_for_some_containers_does_not_cover_others():
     assert results(facts(containers=[root, other]), waiver)["4.1"] == "fail"
 
 
+def test_a_pattern_that_stands_alone_is_one_pattern_and_not_its_letters():
+    waiver = {"4.1": {"reason": "reads control groups", "who": "*cadvisor*"}}
+    root = copy.deepcopy(CONTAINER) | {"Name": "/host-metrics-cadvisor-1", "Config": {"User": ""}}
+    other = copy.deepcopy(root) | {"Name": "/something-else-1"}
+    assert results(facts(containers=[root]), waiver)["4.1"] == "waived"
+    assert results(facts(containers=[root, other]), waiver)["4.1"] == "fail"
+
+
+def test_a_swarm_is_for_people_to_look_at_and_its_controls_can_be_waived():
+    in_swarm = facts(info=INFO | {"Swarm": {"LocalNodeState": "active"}})
+    assert (results(facts())["7.3"], results(in_swarm, {"7.3": "one host"})["7.3"]) == ("absent", "manual")
+
+
 def test_a_waiver_for_hosts_that_are_containers_holds_only_there():
     waiver = {"1.1.7": {"reason": "no audit here", "where": "container"}}
     assert results(facts(audit_rules=None), waiver, in_container=True)["1.1.7"] == "waived"
@@ -200,7 +213,18 @@ def test_what_passes_is_not_waived():
     assert results(facts(), {"2.2": "whatever"})["2.2"] == "pass"
 
 
-@pytest.mark.parametrize("waivers", [{"9.99": "x"}, {"2.9": ""}, {"2.9": {"who": ["*"]}}])
+@pytest.mark.parametrize(
+    "waivers",
+    [
+        {"9.99": "x"},
+        {"2.9": ""},
+        {"2.9": {"who": ["*"]}},
+        {"2.9": {"reason": "x", "whom": ["*cadvisor*"]}},
+        {"2.9": {"reason": "x", "who": []}},
+        {"2.9": {"reason": "x", "where": "here"}},
+        {"2.9": ["x"]},
+    ],
+)
 def test_a_waiver_of_nothing_or_without_a_reason_is_refused_by_the_variables_name(waivers):
     with pytest.raises(ValueError, match="docker_host_cis_waivers"):
         _cis.examine(facts(), waivers, False)
@@ -209,8 +233,9 @@ def test_a_waiver_of_nothing_or_without_a_reason_is_refused_by_the_variables_nam
 def test_no_control_is_without_a_test_on_real_hosts_or_a_reason_why_a_program_cannot_decide_it():
     tests = "".join(path.read_text() for path in (ROOT / "molecule/docker_host/tests").glob("test_*.py"))
     tried = {identifier for found in re.findall(r'@CIS\(\s*"([\d. ]+)"', tests) for identifier in found.split()}
+    swarm = facts(info=INFO | {"Swarm": {"LocalNodeState": "active"}})
     undecided = {
-        one["id"] for one in _cis.examine(facts(), {}, False) if one["result"] == "manual" and one["detail"].strip()
+        one["id"] for one in _cis.examine(swarm, {}, False) if one["result"] == "manual" and one["detail"].strip()
     }
     assert set(_cis.CHECKS) - tried - undecided == set()
     assert tried - set(_cis.CHECKS) == set()
