@@ -34,6 +34,10 @@ options:
     description: The time, for the report.
     type: str
     default: ""
+  drift_unknown:
+    description: Why there is no O(drift) though it was asked for; a problem of the report.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -91,10 +95,14 @@ def disks_of(rows: list[list[str]]) -> list[dict]:
     return disks
 
 
-def judged(name: str, seen: Mapping | None, drift: Mapping) -> dict:
-    """One host: its problems as sentences, and the figures that the report shows."""
+def judged(name: str, seen: Mapping | None, drift: Mapping, obstacle: str = "") -> dict:
+    """One host: its problems as sentences, and the figures that the report shows.
+
+    :param obstacle: what kept it from being looked at.
+    """
     if seen is None:
-        return {"name": name, "reached": False, "problems": ["could not be reached, or could not be looked at"]}
+        problem = f"could not be looked at: {obstacle}" if obstacle else "could not be reached, or was not looked at"
+        return {"name": name, "reached": False, "problems": [problem]}
     disks = disks_of(seen["disks"])
     problems = [
         f"CIS {control['id']} {control['title']}: {control['detail']}"
@@ -134,17 +142,29 @@ def judged(name: str, seen: Mapping | None, drift: Mapping) -> dict:
     }
 
 
-def audit_report(hostvars: Mapping, groups: Mapping, drift: Mapping | None = None, now: str = "") -> dict:
+def audit_report(
+    hostvars: Mapping, groups: Mapping, drift: Mapping | None = None, now: str = "", drift_unknown: str = ""
+) -> dict:
     """See DOCUMENTATION."""
     changes = drift or {}
     names = sorted(groups.get("docker_hosts", []), key=by_number)
-    hosts = [judged(name, hostvars[name].get("docker_host_audit"), changes.get(name, {})) for name in names]
+    hosts = [
+        judged(
+            name,
+            hostvars[name].get("docker_host_audit"),
+            changes.get(name, {}),
+            hostvars[name].get("docker_host_audit_obstacle", ""),
+        )
+        for name in names
+    ]
     # Sites are inventory hosts of their own, and so their drift is.
     sites = [
         {"name": name, "problems": drifted(changes[name])}
         for name in sorted(changes, key=by_number)
         if name not in names and name != "localhost" and drifted(changes[name])
     ]
+    if drift_unknown:
+        sites.insert(0, {"name": "check run", "problems": [f"what a run would change is not known: {drift_unknown}"]})
     problems = [f"{one['name']}: {problem}" for one in hosts + sites for problem in one["problems"]]
     return {"well": not problems and bool(hosts), "problems": problems, "time": now, "hosts": hosts, "sites": sites}
 

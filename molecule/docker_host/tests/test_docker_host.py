@@ -375,8 +375,10 @@ def test_bad_input_is_refused_by_the_variables_name(wrong, named):
     assert named in said(result)
 
 
-def test_a_waiver_of_no_control_is_refused():
-    result = play("playbooks/audit.yml", *variables(docker_host_cis_waivers={"9.99": "There is no such control."}))
+def test_a_waiver_of_no_control_is_refused(tmp_path):
+    quick = variables(docker_host_audit_folder=str(tmp_path), docker_host_audit_drift=False)
+    wrong = variables(docker_host_cis_waivers={"9.99": "There is no such control."})
+    result = play("playbooks/audit.yml", *quick, *wrong, limit="hard1,localhost")
     assert result.returncode != 0
     assert "docker_host_cis_waivers: CIS Docker Benchmark 1.6 has no control '9.99'" in said(result)
 
@@ -431,6 +433,27 @@ def test_the_audit_says_what_is_wrong_and_ends_with_an_error(tmp_path):
     assert all(control["reason"] for control in waived)
     assert (tmp_path / "audit.html").exists(), result.stdout[-3000:]
     assert "<h1>Docker hosts</h1>" in (tmp_path / "audit.html").read_text()
+
+
+def test_an_audit_that_nobody_would_judge_is_refused():
+    result = play("playbooks/audit.yml", limit="hard1")
+    assert result.returncode != 0
+    assert "write --limit 'hard1,localhost'" in said(result)
+
+
+def test_the_audit_of_hosts_that_cannot_be_looked_at_says_so(tmp_path):
+    """All of them: one whose engine is down, and one that is not there."""
+    quick = variables(docker_host_audit_folder=str(tmp_path), docker_host_audit_drift=False)
+    on("hard1", "systemctl", "stop", "docker.socket", "docker.service")
+    try:
+        result = play("playbooks/audit.yml", *quick, limit="hard1,hard3,localhost")
+    finally:
+        on("hard1", "systemctl", "start", "docker.socket", "docker.service")
+    assert result.returncode != 0
+    hosts = {one["name"]: one for one in json.loads((tmp_path / "audit.json").read_text())["hosts"]}
+    assert "The engine does not answer" in hosts["hard1"]["problems"][0]
+    assert hosts["hard3"]["reached"] is False
+    assert "The engine does not answer" in (tmp_path / "audit.html").read_text()
 
 
 def test_a_reboot_brings_everything_back(published):

@@ -63,6 +63,15 @@ def test_a_host_that_could_not_be_looked_at_is_not_well():
     result = report(hostvars={"web1": {}})
     assert result["well"] is False
     assert result["hosts"][0]["reached"] is False
+    result = report(hostvars={"web1": {"docker_host_audit_obstacle": "Room on the disks: no df"}})
+    assert result["problems"] == ["web1: could not be looked at: Room on the disks: no df"]
+
+
+def test_drift_that_is_not_known_is_a_problem():
+    hostvars = {"web1": {"docker_host_audit": SEEN}}
+    result = audit_report(hostvars, GROUPS, drift_unknown="no vault password")
+    assert result["problems"] == ["check run: what a run would change is not known: no vault password"]
+    assert result["well"] is False
 
 
 def test_no_hosts_are_no_good_report():
