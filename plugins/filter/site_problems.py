@@ -37,7 +37,9 @@ options:
     type: str
     required: true
   _values:
-    description: The role's variables with their values, and the site's C(ansible_host) and C(ansible_connection).
+    description:
+      - The role's variables with their values, and the site's C(ansible_host) and C(ansible_connection).
+      - Its C(role_constants) are the names of the constants that the role defines by itself.
     type: dict
     required: true
   _spec:
@@ -67,6 +69,7 @@ REQUIRED = {
     "wordpress_salts": "write one random text of at least 32 characters, best from Ansible Vault",
 }
 SALTS = {f"{use}_{kind}" for use in ("AUTH", "SECURE_AUTH", "LOGGED_IN", "NONCE") for kind in ("KEY", "SALT")}
+SECRET = {*REQUIRED, "wordpress_secret_constants"}
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 HOSTNAME = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(?:\.{LABEL})*", re.IGNORECASE)
 ANYWHERE = ("0.0.0.0", "::", "")
@@ -113,7 +116,7 @@ def type_problems(values: Mapping, spec: Mapping) -> Iterator[str]:
     for name, option in options.items():
         result = ArgumentSpecValidator({name: option}).validate({name: values[name]})
         for message in result.error_messages:
-            yield f"{name} {'is not what it should be' if name in REQUIRED else message}; it must be of type {option['type']}"
+            yield f"{name} {'is not what it should be' if name in SECRET else message}; it must be of type {option['type']}"
 
 
 def own_problems(site: str, values: Mapping) -> Iterator[str]:
@@ -156,9 +159,15 @@ def own_problems(site: str, values: Mapping) -> Iterator[str]:
     for path in values["wordpress_writable_paths"]:
         if not re.fullmatch(r"[\w-]+(?:/[\w.-]*[\w-][\w.-]*)*", path) or ".." in path.split("/"):
             yield f"wordpress_writable_paths: {path} is no path below the web root; write for example wp-content/cache"
-    for name in values["wordpress_constants"]:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            yield f"wordpress_constants: {name} is no name of a constant"
+    for variable in ("wordpress_constants", "wordpress_secret_constants"):
+        for name in values[variable]:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                yield f"{variable}: {name} is no name of a constant"
+    for name in values["wordpress_secret_constants"]:
+        if name in values["wordpress_constants"]:
+            yield f"wordpress_secret_constants: {name} is also in wordpress_constants; take it out of one of them"
+        elif name in values["role_constants"]:
+            yield f"wordpress_secret_constants: {name} is a constant that the role sets; take it out"
     yield from image_problems(str(values["wordpress_image"]))
 
 

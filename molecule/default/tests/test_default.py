@@ -29,6 +29,7 @@ NETWORK = f"http://network.localhost:{PORT + 20}"
 STACK = "/srv/dockpress/blog-localhost"
 PASSWORD = "it's\"q\\$HOME"
 DB_PASSWORD = "pa$$w0rd$1#'\"\\ x"
+SMTP_PASSWORD = 'it\'s "$HOME" ${x} \\ unguessable'
 INVENTORIES = ["-i", "molecule/shared/inventory", "-i", "molecule/default/inventory"]
 LONG = bool(os.environ.get("DOCKPRESS_LONG"))
 
@@ -351,6 +352,21 @@ def test_odd_constants_are_exact(host):
     ]
 
 
+def smtp_password(host):
+    """The constant as the web and the command line know it."""
+    host.run_expect([0], f"echo '<?php require \"wp-load.php\"; echo SMTP_PASSWORD;' >{STACK}/web/probe.php")
+    try:
+        return [request(BLOG + "/probe.php")[2], wp(host, "eval", "echo SMTP_PASSWORD;")]
+    finally:
+        host.run(f"rm -f {STACK}/web/probe.php")
+
+
+def test_a_secret_constant_is_exact_and_stands_in_no_other_file(host):
+    assert smtp_password(host) == [SMTP_PASSWORD] * 2
+    assert host.run_expect([0], f"grep -rl unguessable {STACK}").stdout.split() == [f"{STACK}/secrets/wp_constants"]
+    assert "unguessable" not in host.check_output("docker inspect $(docker ps --all --quiet)")
+
+
 def test_down_and_up_by_hand_lose_nothing(host):
     before = wp(host, "post", "list", "--format=count")
     compose(host, "down")
@@ -488,11 +504,18 @@ def test_a_changed_nginx_setting_runs_without_a_restart(host):
     play()
 
 
-def test_a_changed_database_password_reaches_the_database(host):
-    assert changed(play(*extra(wordpress_db_password="an'other$pass\\word")))
+def test_changed_secrets_take_effect_and_are_not_shown(host):
+    secrets = {
+        "wordpress_db_password": "an'other$pass\\word",
+        "wordpress_secret_constants": {"SMTP_PASSWORD": "inconceivable"},
+    }
+    result = play("--diff", *extra(**secrets))
+    assert changed(result) and "unguessable" not in result.stdout and "inconceivable" not in result.stdout
     assert request(BLOG + "/")[0] == 200
+    assert smtp_password(host) == ["inconceivable"] * 2
     assert changed(play())
     assert request(BLOG + "/")[0] == 200
+    assert smtp_password(host) == [SMTP_PASSWORD] * 2
 
 
 @pytest.mark.parametrize(
@@ -502,6 +525,7 @@ def test_a_changed_database_password_reaches_the_database(host):
         ({"wordpress_docker_host": "web9"}, "wordpress_docker_host"),
         ({"wordpress_image": "docker.io/library/wordpress:7.1.1-apache"}, "wordpress_image"),
         ({"wordpress_domain": "no_hostname"}, "is no hostname"),
+        ({"wordpress_secret_constants": {"DB_PASSWORD": "x"}}, "wordpress_secret_constants"),
         ({"wordpress_nginx_extra": "nonsense here;"}, "nginx does not take its configuration"),
         ({"wordpress_title": "x", "wordpress_nginx_extra": "# x", "stack_min_free_mb": 10**8}, "stack_min_free_mb"),
     ],

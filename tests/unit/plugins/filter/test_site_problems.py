@@ -13,6 +13,7 @@ SPEC = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text(encoding="utf
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
 GOOD = {
     **DEFAULTS,
+    "role_constants": ["DB_HOST", "AUTH_KEY"],
     "wordpress_docker_host": "web1",
     "wordpress_domain": "blog.example.com",
     "wordpress_stack_name": "blog-example-com",
@@ -77,6 +78,15 @@ def test_a_good_site_has_none():
         ({"wordpress_writable_paths": ["../etc"]}, "wordpress_writable_paths: ../etc is no path"),
         ({"wordpress_writable_paths": ["/etc"]}, "is no path below the web root"),
         ({"wordpress_constants": {"A-B": 1}}, "wordpress_constants: A-B is no name"),
+        ({"wordpress_secret_constants": {"A-B": 1}}, "wordpress_secret_constants: A-B is no name"),
+        (
+            {"wordpress_secret_constants": {"A": 1}, "wordpress_constants": {"A": 1}},
+            "wordpress_secret_constants: A is also in wordpress_constants; take it out of one of them",
+        ),
+        (
+            {"wordpress_secret_constants": {"DB_HOST": 1}},
+            "wordpress_secret_constants: DB_HOST is a constant that the role sets",
+        ),
         ({"wordpress_environment": "prod"}, "wordpress_environment"),
         ({"wordpress_plugins": "akismet: 1"}, "wordpress_plugins"),
         ({"wordpress_php_workers": 0}, "must be 1 or more"),
@@ -94,8 +104,13 @@ def test_a_site_that_is_no_hostname():
 
 def test_a_secret_is_not_repeated():
     assert "hunter2" not in problems(
-        {"wordpress_db_password": ["hunter2"], "wordpress_admin_password": {"p": "hunter2"}}
+        {
+            "wordpress_db_password": ["hunter2"],
+            "wordpress_admin_password": {"p": "hunter2"},
+            "wordpress_secret_constants": "hunter2",
+        }
     )
+    assert "hunter2" not in problems({"wordpress_secret_constants": {"DB_HOST": "hunter2"}})
 
 
 def test_other_addresses_may_share_a_port():

@@ -7,7 +7,7 @@
 		'{{ name }}' => {{ value | dockpress.hosting.php }},
 {% endfor %}
 		'DB_PASSWORD' => $secret( 'db_password' ),
-	) + json_decode( $secret( 'wp_salts' ), true );
+	) + json_decode( $secret( 'wp_salts' ), true ) + json_decode( $secret( 'wp_constants' ), true );
 	// Changing code is for the command line: the web server cannot write it, and says so.
 {% if not wordpress_code_writable %}
 	if ( PHP_SAPI !== 'cli' ) {
