@@ -2,13 +2,15 @@
 
 Standard input: {"stacks": [...], "credentials": path, "check": bool}. Every database gets an account of its own for the
 mysqld exporter, that sees its state but no data. The passwords are made here and kept in the exporter's
-configuration. Prints {"stacks": [those that are there], "changed": [...], "problems": [...], "digest": of the credentials}.
+configuration. Prints {"stacks": [those that are there], "changed": [...], "problems": [...], "digest": of the credentials,
+"kernel_log": whether it can be read}.
 """
 
 import concurrent.futures
 import configparser
 import hashlib
 import json
+import os
 import pathlib
 import secrets
 import subprocess
@@ -42,6 +44,17 @@ def prepare(stack, password, check):
     if done.returncode:
         return False, "", f"{stack}: no account for the exporter could be made: {done.stderr.strip()[-300:]}"
     return True, password, ""
+
+
+def kernel_log(path="/dev/kmsg"):
+    """Whether cAdvisor can learn of OOM kills: a host in a container has no such device, or another one in its place."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    device = os.fstat(descriptor).st_rdev
+    os.close(descriptor)
+    return device == os.makedev(1, 11)
 
 
 def main():
@@ -81,9 +94,11 @@ def main():
                 "changed": changed,
                 "problems": problems,
                 "digest": hashlib.sha256(text.encode()).hexdigest()[:16],
+                "kernel_log": kernel_log(),
             }
         )
     )
 
 
-main()
+if __name__ == "__main__":
+    main()
