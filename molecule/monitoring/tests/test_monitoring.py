@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import html
 import json
@@ -225,6 +226,55 @@ def test_alerts_are_quiet_on_a_sound_fleet():
     firing = query('ALERTS{alertstate="firing",alertname!="Watchdog"}')
     assert firing == []
     wait("the dead-man's switch hears of the fleet", 30, lambda: received("watchdog"))
+
+
+def test_cadvisor_gets_the_kernels_log_where_the_host_has_one():
+    """A host of the sandbox has none; what comes with it is asked of the host, so that the test holds on a real one, too."""
+    there = on(
+        "web1", "sh", "-c", "test $(stat -L -c %t:%T /dev/kmsg) = 1:b && head -c 0 /dev/kmsg && echo yes", check=False
+    )
+    settings = json.loads(on("web1", "docker", "inspect", "host-metrics-cadvisor-1"))[0]["HostConfig"]
+    devices = [(each["PathOnHost"], each["CgroupPermissions"]) for each in settings["Devices"] or []]
+    capabilities = {each.removeprefix("CAP_") for each in settings["CapAdd"]}
+    assert devices == ([("/dev/kmsg", "r")] if there else [])
+    assert capabilities == {"DAC_READ_SEARCH"} | ({"SYSLOG"} if there else set())
+    assert settings["CapDrop"] == ["ALL"] and settings["ReadonlyRootfs"]
+
+
+def test_alerts_hold_back_those_of_the_same_cause_and_no_others():
+    """Made-up alerts. They end before a message about them is due."""
+    silenced = [
+        {"alertname": "ContainerMemoryNearLimit", "stack": "one", "name": "a"},
+        {"alertname": "HostOomKill"},
+        {"alertname": "ContainerUnhealthy", "stack": "two", "name": "c"},
+        {"alertname": "SiteDown", "site": "four.example"},
+        {"alertname": "ContainerUnhealthy", "site": "four.example", "stack": "four", "name": "f"},
+    ]
+    told_of = [
+        {"alertname": "ContainerOomKilled", "stack": "one", "name": "a"},
+        {"alertname": "ContainerMemoryNearLimit", "stack": "one", "name": "b"},
+        {"alertname": "ContainerCrashLoop", "stack": "two", "name": "c"},
+        {"alertname": "ContainerUnhealthy", "stack": "three", "name": "d"},
+        {"alertname": "ContainerCrashLoop", "name": "by-hand"},
+        {"alertname": "ContainerUnhealthy", "name": "by-hand-too"},
+        {"alertname": "ContainerMissing", "site": "four.example", "stack": "four", "service": "database"},
+        {"alertname": "SiteDown", "site": "five.example"},
+    ]
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=5.5)
+    alerts = [{"labels": each | {"host": "nowhere"}, "endsAt": end.isoformat()} for each in silenced + told_of]
+    address = "http://127.0.0.1:9093/api/v2/alerts"
+    command = (
+        f"wget -q -O /dev/null --header 'Content-Type: application/json' --post-data '{json.dumps(alerts)}' {address}"
+        f" && sleep 1 && wget -q -O - {address}"
+    )
+    answer = json.loads(on("web1", "docker", "exec", "monitoring-alertmanager-1", "sh", "-c", command))
+
+    def texts(found: list[dict]) -> list[str]:
+        return sorted(json.dumps({**labels, "host": "nowhere"}, sort_keys=True) for labels in found)
+
+    mine = [each for each in answer if each["labels"].get("host") == "nowhere"]
+    assert texts([each["labels"] for each in mine if each["status"]["inhibitedBy"]]) == texts(silenced)
+    assert texts([each["labels"] for each in mine if not each["status"]["inhibitedBy"]]) == texts(told_of)
 
 
 def test_only_grafana_answers_from_outside():
