@@ -40,10 +40,7 @@ class Source:
         self.db_version: int | None = None
         self._zip: zipfile.ZipFile | None = None
         if self.path.is_dir():
-            # Links are followed: distributions link libraries into their WordPress.
-            self._names = sorted(
-                entry.relative_to(self.path).as_posix() for entry in _walk(self.path) if entry.is_file()
-            )
+            self._names = [entry.relative_to(self.path).as_posix() for entry in files(self.path)]
             self._prefix = ""
         elif zipfile.is_zipfile(self.path):
             self._zip = zipfile.ZipFile(self.path)
@@ -143,6 +140,11 @@ def core_versions(text: str) -> dict[str, t.Any]:
     version = re.search(r"\$wp_version\s*=\s*'([^']+)'", text)
     schema = re.search(r"\$wp_db_version\s*=\s*(\d+)", text)
     return {"version": version[1] if version else None, "db_version": int(schema[1]) if schema else None}
+
+
+def files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """All files below it. Links are followed: distributions link libraries into their WordPress."""
+    return sorted(entry for entry in _walk(folder) if entry.is_file())
 
 
 def _walk(folder: pathlib.Path, seen: frozenset[str] = frozenset()) -> t.Iterator[pathlib.Path]:

@@ -14,7 +14,13 @@ import zipfile
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_source import Source, SourceError, is_url, sha256
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_source import (
+    Source,
+    SourceError,
+    files,
+    is_url,
+    sha256,
+)
 
 
 class CarryAction(ActionBase):
@@ -67,9 +73,13 @@ class CarryAction(ActionBase):
                 wanted = answer.pop("_dockpress_carry", None)
                 if not wanted or answer.get("failed"):
                     return merged(answers)
-                for key, path in local.items():
-                    if key.split(":", 1)[1] in wanted and "path" not in carried[key]:
-                        carried[key]["path"] = self._send(path, len(answers))
+                left = [key for key in local if "path" not in carried[key]]
+                if not left:
+                    problem = f"asks for sources that were sent already: {', '.join(wanted)}"
+                    return merged([*answers[:-1], answer | {"failed": True, "msg": f"{self.module} {problem}"}])
+                # Ansible masks secrets in answers: where one is a part of a path, what is asked for cannot be told, and all is sent.
+                for key in [key for key in left if key.split(":", 1)[1] in wanted] or left:
+                    carried[key]["path"] = self._send(local[key], len(answers))
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
@@ -87,9 +97,8 @@ class CarryAction(ActionBase):
             remote = shell.join_path(folder, f"{path.name}.zip")
             with tempfile.NamedTemporaryFile(suffix=".zip") as packed:
                 with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                    for entry in sorted(path.rglob("*")):
-                        if entry.is_file():
-                            archive.write(entry, f"{path.name}/{entry.relative_to(path).as_posix()}")
+                    for entry in files(path):
+                        archive.write(entry, f"{path.name}/{entry.relative_to(path).as_posix()}")
                 packed.flush()
                 self._transfer_file(packed.name, remote)
         self._fixup_perms2((shell.tmpdir, folder, remote), execute=False)
