@@ -396,8 +396,7 @@ class ConfigFile(Resource):
         site.planned += steps
         if not site.module.check_mode:
             site.done += steps
-        if any(steps):
-            site.code_changed = True
+            site.code_changed |= bool(steps)
         before, after = dict(answer["before"] or {}), dict(answer["after"] or {})
         for name in self.secret & {*before, *after}:
             hidden = "(hidden)" if before.get(name) == after.get(name) else "(hidden, new)"

@@ -204,6 +204,13 @@ class Site:
 
     def converge(self, installed: bool = False) -> bool:
         """Read, change, read again. True when something was (check mode: would be) changed."""
+        try:
+            return self._converge(installed)
+        except WpCliError as error:
+            self._partial(error)
+            raise
+
+    def _converge(self, installed: bool) -> bool:
         for resource in self.resources:
             resource.before_reading(self)
         self.state = self.read()
@@ -245,11 +252,7 @@ class Site:
             if self.module.check_mode:
                 return True
             self._refuse_uncarried(steps)
-            try:
-                self._act(steps)
-            except WpCliError as error:
-                self._partial(error, steps)
-                raise
+            self._act(steps)
             if not any(step.reread for step in steps):
                 return True
             self.state = self.read()
@@ -264,6 +267,7 @@ class Site:
         missing = [step.upload.where for step in steps if step.upload and step.upload.must_be_carried]
         if missing:
             self.planned = list(self.done)
+            self._reload()
             self.module.exit_json(changed=bool(self.done), _dockpress_carry=missing, **self.results())
 
     def _settled(self) -> None:
@@ -278,10 +282,11 @@ class Site:
                 not_done=[step.says() for step in left],
             )
 
-    def _partial(self, error: WpCliError, steps: list[Step]) -> None:
-        error.details["done"] = [step.says() for step in self.done]
-        error.details["not_done"] = [step.says() for step in steps if step not in self.done]
-        error.details["changed"] = bool(self.done)
+    def _partial(self, error: WpCliError) -> None:
+        """Whatever fails, and whenever: what was changed before it is told, and loaded."""
+        error.details.setdefault("done", [step.says() for step in self.done])
+        error.details.setdefault("not_done", [step.says() for step in self.planned if step not in self.done])
+        error.details.setdefault("changed", bool(self.done))
         self._reload()
 
     def _reload(self) -> None:
@@ -470,11 +475,11 @@ def refuse_database(state: dict[str, t.Any]) -> None:
     """Stop where the database does not answer: that is no site that is not installed. Raises WpCliError."""
     database = state.get("database") or {}
     what = {
-        "down": "does not answer. Nothing was changed; the site is not taken for a new one. See that its container is up and healthy",
-        "denied": "refuses the user. Nothing was changed. See that user and password in wp-config.php are those of the database",
-        "missing": "does not exist. Nothing was changed. Create it, or correct DB_NAME in wp-config.php",
+        "down": "does not answer. Nothing was changed in it; the site is not taken for a new one. See that its container is up and healthy",
+        "denied": "refuses the user. Nothing was changed in it. See that user and password in wp-config.php are those of the database",
+        "missing": "does not exist. Nothing was changed in it. Create it, or correct DB_NAME in wp-config.php",
         "undeclared": "is not declared in wp-config.php",
-        "damaged": "holds a part of a site. Nothing was changed: restore it from a backup, or empty it, before anything is installed there",
+        "damaged": "holds a part of a site. Nothing was changed in it: restore it from a backup, or empty it, before anything is installed there",
     }.get(database.get("state"))
     if what:
         name = f"{database.get('name', '')} on {database['host']} " if database.get("host") else ""

@@ -168,6 +168,7 @@ def test_a_tool_that_says_success_is_not_believed():
     with pytest.raises(WpCliError, match=r"not as declared: plugin akismet \(not activated\)") as caught:
         run(Plugins(None, [plugin("akismet")], None), FakeWp(state(), state()))
     assert caught.value.details["not_done"] == [{"item": "plugin akismet", "action": "activated"}]
+    assert caught.value.details["changed"]
 
 
 def test_one_that_ends_the_process_does_not_take_the_others_with_it():
@@ -194,6 +195,47 @@ def test_a_failure_says_what_was_done_and_what_was_not():
     assert caught.value.details["done"] == [{"item": "plugin akismet", "action": "activated"}]
     assert caught.value.details["not_done"] == [{"item": "plugin hello", "action": "deactivated"}]
     assert caught.value.details["changed"]
+
+
+class Wrote(ConfigFile):
+    """A configuration that is written before anything is read."""
+
+    def edit(self, _site, _check_mode):
+        return {"changes": [{"name": "WP_DEBUG", "action": "added"}], "before": {}, "after": {"WP_DEBUG": True}}
+
+
+WROTE = [{"item": "WP_DEBUG", "action": "added"}]
+
+
+@pytest.mark.parametrize("kind", ["read", "check", "plan", "read again"])
+def test_a_failure_at_any_time_says_what_was_done_before_it(kind):
+    """wp-config.php was written: that is told, and loaded, whatever fails afterwards."""
+    away = state(installed=False, database={"state": "down", "error": "e", "host": "h", "name": "n"})
+    late, states = Code({"version": "6.8"}, None, None), [state()]
+    if kind == "read":
+        states = [state(no_such_site=True)]
+    elif kind == "check":
+        late, states = Installation(ADMIN, "http://x"), [away]
+    elif kind == "read again":
+        late, states = Plugins(None, [plugin("akismet")], None), [state(), state(no_such_site=True)]
+    wp = FakeWp(*states)
+    site = Site(SimpleNamespace(check_mode=False), wp, [Wrote({}), late])
+    with pytest.raises(WpCliError) as caught:
+        site.converge()
+    activated = [{"item": "plugin akismet", "action": "activated"}] if kind == "read again" else []
+    assert caught.value.details["done"] == WROTE + activated
+    assert caught.value.details["not_done"] == []
+    assert caught.value.details["changed"]
+    assert wp.reloads == 1
+
+
+def test_a_failure_in_check_mode_has_changed_nothing():
+    wp = FakeWp(state())
+    site = Site(SimpleNamespace(check_mode=True), wp, [Wrote({}), Code({"version": "6.8"}, None, None)])
+    with pytest.raises(WpCliError, match="allow_downgrade") as caught:
+        site.converge()
+    assert (caught.value.details["done"], caught.value.details["changed"]) == ([], False)
+    assert wp.reloads == 0
 
 
 # It breaks PHP, or ends the process and calls that a success: when it is loaded, or when it is deactivated.
