@@ -566,6 +566,10 @@ foreach ($data['jobs'] as $job) {
     $done[] = $job['kind'];
 }
 dp_remove($bin);
+// What a run that was killed had sent and not put in place.
+foreach (is_dir($path) ? scandir($path) : [] as $name) {
+    if (str_starts_with($name, '.dockpress-new-') && filemtime("$path/$name") < time() - 86400) dp_remove("$path/$name");
+}
 emit($done);
 """
 

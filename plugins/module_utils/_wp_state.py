@@ -380,7 +380,8 @@ class Site:
     def _place(self, steps: list[Step]) -> None:
         """Send files and put them in their places."""
         jobs, areas = [], []
-        with contextlib.ExitStack():
+        with contextlib.ExitStack() as failed:
+            failed.callback(self._clear_away, areas)
             for number, step in enumerate(steps):
                 job = dict(step.job)
                 if step.upload is not None:
@@ -397,7 +398,14 @@ class Site:
                 jobs.append(job)
             jobs.append({"kind": "remove", "names": areas})
             self.place(jobs)
+            failed.pop_all()
         self.done += steps
+
+    def _clear_away(self, areas: list[str]) -> None:
+        """What was sent and not put in place, as far as the container still answers. PLACE sweeps what is left."""
+        if areas:
+            with contextlib.suppress(Exception):
+                self.wp.execute(["rm", "-rf", *(f"{self.wp.path}/{area}" for area in areas)], check=False)
 
     def place(self, jobs: list[dict[str, t.Any]], target: str | None = None) -> None:
         """Run the program PLACE: files, before and without WordPress."""

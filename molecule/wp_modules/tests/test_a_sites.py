@@ -154,10 +154,13 @@ def test_an_update_that_was_killed_is_cleared_up(site):
     site.rhythm("wp_core")
     assert site.get()[0] == 200
     assert site.sh("ls -A | grep -E 'maintenance|dockpress' || true") == ""
+    # What killed runs had sent goes with the next files that are put in place, once it is a day old.
+    site.sh("mkdir .dockpress-new-old .dockpress-new-young; touch -t 202001010000 .dockpress-new-old")
     # Killed between the renames: everything is staged, and half of it is in place.
     site.sh("mkdir .dockpress-code; mv wp-includes .dockpress-code/; touch .dockpress-code/.complete")
     site.rhythm("wp_core")
     assert site.get()[0] == 200
+    assert site.sh("ls -A | grep dockpress-new; rmdir .dockpress-new-young").strip() == ".dockpress-new-young"
 
 
 # -- a literal wp-config.php

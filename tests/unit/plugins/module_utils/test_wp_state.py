@@ -98,6 +98,7 @@ class FakeWp:
         self.answers = answers or []
         self.files = files or {}
         self.executed: list[list[str]] = []
+        self.breaks_at = ""
         self.operations: list[list[dict]] = []
         self.processes = 0
         self.reloads = 0
@@ -116,6 +117,8 @@ class FakeWp:
 
     def execute(self, command, _stdin=None, **_options):
         self.executed.append(list(command))
+        if self.breaks_at in command:
+            raise WpCliError("The disk is full.")
         return Result(0, b"", b"", command)
 
     def fpm_file(self, path):
@@ -681,6 +684,20 @@ def test_a_url_that_holds_another_version_than_declared_is_refused(tmp_path, mon
     entry = plugin("akismet", version="6.0", source="https://example.org/akismet.zip", sha256="0" * 64)
     with pytest.raises(WpCliError, match=r"holds version 1\.2\.3 of akismet, and version says 6\.0"):
         Plugins(SimpleNamespace(), [entry], None).plan(state())
+
+
+@pytest.mark.parametrize("breaks_at", ["sh", "php"])
+def test_what_was_sent_and_not_put_in_place_is_cleared_away(tmp_path, breaks_at):
+    package = zipped(tmp_path / "thing.zip", {"thing/thing.php": HEADER})
+    wp = FakeWp(state())
+    wp.breaks_at = breaks_at
+    entry = plugin("thing", source=package, remote_src=True)
+    with pytest.raises(WpCliError, match="disk is full") as caught:
+        run(Plugins(None, [entry], None), wp)
+    area = wp.executed[0][-1]
+    assert area.startswith("/var/www/html/.dockpress-new-")
+    assert wp.executed[-1] == ["rm", "-rf", area]
+    assert {"item": "plugin thing", "action": "installed"} in caught.value.details["not_done"]
 
 
 @pytest.mark.parametrize(
