@@ -23,6 +23,9 @@ from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import
     refuse_database,
 )
 
+# From then on WordPress takes no notice of a .maintenance file: whoever made it is gone.
+MAINTENANCE_SECONDS = 600
+
 # The constants of a network, as an operator writes them.
 NETWORK_CONSTANTS = (
     "MULTISITE, SUBDOMAIN_INSTALL, DOMAIN_CURRENT_SITE, PATH_CURRENT_SITE, SITE_ID_CURRENT_SITE, BLOG_ID_CURRENT_SITE"
@@ -76,12 +79,22 @@ class Code(Resource):
             )
         self.source = Declared("core", declared, carried) if source and not self.image else None
         self.site: Site | None = None
+        self.warned = False
         self.held: dict[str, t.Any] | None = None
         if self.source and self.source.known:
             self._agree(self.source.known)
 
     def before_reading(self, site: Site) -> None:
         self.site = site
+
+    def check(self, state: dict[str, t.Any]) -> None:
+        code = state["code"]
+        if code["maintenance"] and code["maintenance_seconds"] < MAINTENANCE_SECONDS and not self.warned:
+            self.warned = True
+            self.site.module.warn(
+                f"The site is in maintenance mode since {code['maintenance_seconds']} seconds, by an update that runs or by somebody's "
+                "hand. It was left so: WordPress ends it after 600 seconds, and wp maintenance-mode deactivate at once."
+            )
 
     def _agree(self, held: dict[str, t.Any]) -> None:
         """The source must hold what version says."""
@@ -119,8 +132,7 @@ class Code(Resource):
         have = code["version"]
         if not code["path_exists"]:
             raise WpCliError("path is no folder in the container. Correct it, or mount the web root there.")
-        if code["maintenance"]:
-            # Whoever made it is gone: an update that was killed. Visitors would see it for ten minutes.
+        if code["maintenance"] and code["maintenance_seconds"] >= MAINTENANCE_SECONDS:
             plan.steps.append(Step("maintenance mode", "ended", job={"kind": "remove", "names": [".maintenance"]}))
         if code["staged"]:
             if code["staged_complete"]:

@@ -52,6 +52,13 @@ $code = (function () use ($path) {
     $known['staged'] = is_dir("$path/.dockpress-code");
     $known['staged_complete'] = is_file("$path/.dockpress-code/.complete");
     $known['maintenance'] = is_file("$path/.maintenance");
+    if ($known['maintenance']) {
+        // As WordPress itself does it: the file sets $upgrading.
+        (static function () use ($path, &$known) {
+            try { @include "$path/.maintenance"; } catch (Throwable $broken) {}
+            $known['maintenance_seconds'] = time() - (int) ($upgrading ?? 0);
+        })();
+    }
     $known['entries'] = is_dir($path) ? count(array_diff(scandir($path), ['.', '..', 'wp-content', 'wp-config.php'])) : 0;
     return $known;
 })();

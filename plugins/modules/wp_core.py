@@ -14,7 +14,8 @@ description:
   - Puts WordPress' code into the web root, replaces it by another version, installs it in the database, and brings the
     database's schema to what the code wants.
   - Code is copied beside its place and swapped in by renames. A run that is ended half-way leaves the old code or the new one;
-    the next run finishes or clears away what it finds, maintenance mode included.
+    the next run finishes or clears away what it finds.
+  - Maintenance mode (C(.maintenance)) that is older than the ten minutes for which WordPress heeds it is ended. A younger one is left, with a warning.
   - C(wp-content) is left as it is, but for plugins, themes and languages that come with WordPress and go into a fresh site.
   - It tells a site that is not installed from a database that is away, damaged, or refuses the user, and then changes nothing.
 extends_documentation_fragment:

@@ -506,9 +506,9 @@ def at(version: str, db_version: int) -> dict:
     return now
 
 
-def core(wp: FakeWp, declared: dict, **more: object) -> list[tuple[str, str]]:
+def core(wp: FakeWp, declared: dict, **module: object) -> list[tuple[str, str]]:
     """What check mode says of a site with a PHP-FPM container."""
-    site = Site(SimpleNamespace(check_mode=True, **more), wp, [Code(declared, None, "fpm"), Schema()])
+    site = Site(SimpleNamespace(check_mode=True, **module), wp, [Code(declared, None, "fpm"), Schema()])
     site.converge()
     return [(step.item, step.action) for step in site.planned]
 
@@ -569,7 +569,7 @@ def test_the_newest_wordpress_is_asked_for_and_no_answer_is_no_silence():
 
 def test_what_an_ended_update_left_is_seen_to():
     now = state()
-    now["code"] |= {"staged": True, "maintenance": True}
+    now["code"] |= {"staged": True, "maintenance": True, "maintenance_seconds": 1764200000}
     assert [action for _item, action in actions(Code({}, None, "fpm").plan(now))] == [
         "ended",
         "an interrupted update cleared away",
@@ -579,6 +579,17 @@ def test_what_an_ended_update_left_is_seen_to():
         "ended",
         "an interrupted update finished",
     ]
+
+
+def test_maintenance_mode_that_still_holds_is_left_and_told():
+    now = at("7.1.1", 61833)
+    now["code"] |= {"maintenance": True, "maintenance_seconds": 599}
+    warnings = []
+    assert core(FakeWp(now), {}, warn=warnings.append) == []
+    assert len(warnings) == 1
+    assert "since 599 seconds" in warnings[0]
+    now["code"]["maintenance_seconds"] = 600
+    assert core(FakeWp(now), {}) == [("maintenance mode", "ended")]
 
 
 def test_the_schema_follows_the_code():
