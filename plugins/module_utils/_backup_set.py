@@ -114,6 +114,11 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime(STAMP_FORMAT)
 
 
+def is_stamp(text: str) -> bool:
+    """Whether this can be a set's name."""
+    return bool(_STAMP.match(text))
+
+
 def parse_stamp(text: str) -> datetime:
     """The moment in a set's name. Raises ValueError."""
     return datetime.strptime(text, STAMP_FORMAT).replace(tzinfo=UTC)

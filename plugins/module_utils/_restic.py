@@ -29,6 +29,8 @@ _TAG = "dockpress"
 _SETS = "/sets"
 _OUT = "/out"
 _NO_REPOSITORY = 10
+# Sites share repositories, and pruning locks all others out.
+_WAIT = ("--retry-lock", "30m")
 # Nothing secret stands in the container's environment or command, where `docker inspect` would show it.
 _START = """
 set -eu
@@ -117,13 +119,16 @@ class Repository:
         """Copy a set; makes the repository if there is none. Returns the snapshot's id. Needs no right to delete."""
         code, _out, said = self.run("cat", "config", "--no-lock")
         if code == _NO_REPOSITORY:
-            self._must("init")
-        elif code:
+            code, _out, said = self.run("init")
+            # Another site may have made it in the meantime.
+            if code and self.run("cat", "config", "--no-lock")[0] == 0:
+                code = 0
+        if code:
             raise ResticError(f"Repository {self.name} cannot be opened: {said.strip()[-1500:]}")
         site = found.manifest["site"]
         inside = f"{_SETS}/{site}/{found.stamp}"
         out = self._must(
-            *("backup", "--json", "--quiet", "--host", site, "--tag", f"{_TAG},{found.stamp}"),
+            *("backup", *_WAIT, "--json", "--quiet", "--host", site, "--tag", f"{_TAG},{found.stamp}"),
             *("--time", found.taken.strftime("%Y-%m-%d %H:%M:%S"), inside),
             mounts={str(found.path): {"bind": inside, "mode": "ro"}},
         )
@@ -133,12 +138,14 @@ class Repository:
     def snapshots(self, site: str) -> dict[str, str]:
         """Stamp of each set of a site that lies here, with its snapshot's id; oldest first."""
         found = json.loads(self._must("snapshots", "--json", "--no-lock", "--host", site, "--tag", _TAG))
-        stamps = {tag: one["id"] for one in found for tag in one["tags"] if tag != _TAG}
+        stamps = {tag: one["id"] for one in found for tag in one["tags"] if _backup_set.is_stamp(tag)}
         return dict(sorted(stamps.items()))
 
     def forget(self, identifiers: t.Sequence[str]) -> None:
         """Remove snapshots and what only they held. Needs the right to delete."""
-        self._must("forget", "--prune", *identifiers)
+        # What a killed run left would lock us out for good; of locks this removes only those that nobody has renewed for half an hour.
+        self._must("unlock")
+        self._must("forget", *_WAIT, "--prune", *identifiers)
 
     def fetch(self, root: pathlib.Path, site: str, wanted: str = "latest") -> _backup_set.BackupSet:
         """Bring a set here, unless it is here, and return it. ``latest`` means the newest in the repository."""
