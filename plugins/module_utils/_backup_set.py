@@ -437,3 +437,15 @@ def write_metrics(folder: str | os.PathLike[str], name: str, text: str) -> None:
     target = pathlib.Path(folder)
     if target.is_dir():
         write_atomically(target / name, text, mode=0o644)
+
+
+def write_outcome(folder: str | os.PathLike[str], name: str, text: str) -> str:
+    """Like ``write_metrics``. Where that fails the file goes, for what it says is no longer so; returns why, in words."""
+    try:
+        write_metrics(folder, name, text)
+    except OSError as error:
+        path = pathlib.Path(folder) / name
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        return f"How it went could not be noted in {path}: {error}"
+    return ""

@@ -142,7 +142,9 @@ def outcome(module: AnsibleModule, good: bool) -> None:
             ("dockpress_backup_last_run_timestamp_seconds", "When the last backup run ended.", time.time()),
         ],
     )
-    _backup_set.write_metrics(module.params["metrics_directory"], f"backup-run-{site}.prom", text)
+    problem = _backup_set.write_outcome(module.params["metrics_directory"], f"backup-run-{site}.prom", text)
+    if problem:
+        module.warn(problem)
 
 
 def back_up(module: AnsibleModule) -> dict:
@@ -158,12 +160,16 @@ def back_up(module: AnsibleModule) -> dict:
         seconds = round(time.monotonic() - started, 1)
         for warning in warnings:
             module.warn(warning)
+        copies = {
+            one["name"]: _restic.Repository(site.client, params["restic_image"], one).push(made)
+            for one in params["repositories"]
+        }
         text = _backup_set.metrics(
             site.name,
             [
                 (
                     "dockpress_backup_last_success_timestamp_seconds",
-                    "When the newest set was taken.",
+                    "When the newest set was taken that is in every repository.",
                     made.taken.timestamp(),
                 ),
                 ("dockpress_backup_duration_seconds", "How long the newest set took.", seconds),
@@ -172,10 +178,6 @@ def back_up(module: AnsibleModule) -> dict:
             ],
         )
         _backup_set.write_metrics(params["metrics_directory"], f"backup-{site.name}.prom", text)
-        copies = {
-            one["name"]: _restic.Repository(site.client, params["restic_image"], one).push(made)
-            for one in params["repositories"]
-        }
     return {"set": made.summary(), "seconds": seconds, "recovered": recovered, "copies": copies}
 
 

@@ -207,7 +207,7 @@ def outcome(params: dict, good: bool, seconds: float | None = None) -> None:
         ("dockpress_drill_success", "Whether the last drill restored the newest set.", good),
         ("dockpress_drill_last_run_timestamp_seconds", "When the last drill ended.", now),
     ]
-    _backup_set.write_metrics(params["metrics_directory"], f"drill-run-{site}.prom", _backup_set.metrics(site, samples))
+    _backup_set.write_outcome(params["metrics_directory"], f"drill-run-{site}.prom", _backup_set.metrics(site, samples))
     if good:
         samples = [
             ("dockpress_drill_last_success_timestamp_seconds", "When a drill last restored a set.", now),

@@ -450,6 +450,7 @@ def test_the_timer_fires_and_a_failure_is_told(second):
         assert "failing" not in second.on_host("systemctl list-timers --all --no-pager")
         # Its failure went with it.
         assert second.on_host("systemctl --failed --plain --no-legend") == ""
+        assert "job-failing" not in second.on_host("ls /var/lib/dockpress/metrics")
         until(lambda: len(second.sets()) > len(sets), log)
         job = "/var/lib/dockpress/metrics/job-backup.prom"
         until(lambda: "} 1" in second.on_host(f"cat {job}", check=False), log)

@@ -110,8 +110,12 @@ def test_named_series_are_the_running_containers_and_hold_no_secret():
 
 @pytest.fixture(scope="module")
 def backed_up():
-    """One site has a backup that a drill has restored."""
+    """One site has a backup that a drill has restored, and a job has ended well."""
+    job = "/var/lib/dockpress/metrics/job-test.prom"
+    on("web1", "sh", "-c", f"cat >{job} && chmod 0644 {job}", text='dockpress_job_success{job_name="test"} 1\n')
     play("playbooks/backup.yml", "playbooks/drill.yml", "--limit", "one.sandbox.test")
+    yield
+    on("web1", "rm", job)
 
 
 @pytest.mark.usefixtures("backed_up")
