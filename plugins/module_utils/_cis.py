@@ -28,6 +28,8 @@ class Facts:
     audit_rules: str | None
     docker_group: list[str]
     content_trust: bool = False
+    # Who is meant to be in that group; None where nobody says.
+    declared_group: list[str] | None = None
 
 
 @dataclass
@@ -102,9 +104,17 @@ def partition(facts: Facts) -> Finding:
 
 @check("1.1.2", "Only trusted users control the engine")
 def group(facts: Facts) -> Finding:
+    if facts.declared_group is not None:
+        differ = sorted(set(facts.docker_group) ^ set(facts.declared_group))
+        return passes(not differ, f"the group docker is not as declared: {', '.join(differ)}")
     if not facts.docker_group:
         return Finding("pass", "nobody is in the group docker")
     return Finding("manual", f"in the group docker, and so root: {', '.join(facts.docker_group)}")
+
+
+def watched(path: str, rules: str) -> bool:
+    """Whether a rule is for this path itself: one for what lies below or above it is another control's."""
+    return re.search(rf"(?m)(^-w |-F (path|dir)=){re.escape(path)}/?(\s|$)", rules) is not None
 
 
 def audited(paths: list[str]) -> Callable[[Facts], Finding]:
@@ -114,7 +124,7 @@ def audited(paths: list[str]) -> Callable[[Facts], Finding]:
             return Finding("absent", "this host has no such file")
         if facts.audit_rules is None:
             return Finding("fail", "the audit subsystem is not in use")
-        missing = [path for path in there if path not in facts.audit_rules]
+        missing = [path for path in there if not watched(path, facts.audit_rules)]
         return passes(not missing, f"no audit rule for {', '.join(missing)}")
 
     return function

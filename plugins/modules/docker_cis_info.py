@@ -19,6 +19,10 @@ options:
       - C(who) limits a waiver to containers or images by shell pattern (one, or a list), C(where) with V(container) to hosts that are containers themselves.
     type: dict
     default: {}
+  group_members:
+    description: Who is meant to be in the group C(docker). Without it, whoever is there is left to people to judge.
+    type: list
+    elements: str
 author:
   - The dockpress engineers (@dockpress)
 attributes:
@@ -172,12 +176,19 @@ def read(module: AnsibleModule) -> _cis.Facts:
         mounts=mounts,
         audit_rules=rules,
         docker_group=members,
+        declared_group=module.params["group_members"],
         content_trust=environment.exists() and "DOCKER_CONTENT_TRUST=1" in environment.read_text(encoding="utf-8"),
     )
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"waivers": {"type": "dict", "default": {}}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            "waivers": {"type": "dict", "default": {}},
+            "group_members": {"type": "list", "elements": "str"},
+        },
+        supports_check_mode=True,
+    )
     in_container = module.run_command(["systemd-detect-virt", "--container", "--quiet"])[0] == 0
     if module.get_bin_path("docker") is None:
         module.fail_json(msg="This host has no engine; run playbooks/provision.yml.")

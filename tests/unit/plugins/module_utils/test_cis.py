@@ -123,6 +123,35 @@ def test_settings_of_the_engine(key, value, identifier):
 
 
 @pytest.mark.parametrize(
+    ("rule", "result"),
+    [
+        ("-w /etc/docker -p wa -k docker", "pass"),
+        ("-w /etc/docker/ -p wa -k docker", "pass"),
+        ("-a always,exit -S all -F dir=/etc/docker -F perm=wa", "pass"),
+        ("-w /etc/docker/daemon.json -p wa", "fail"),
+        ("-w /srv/etc/docker -p wa", "fail"),
+        ("-w /etc -p wa", "fail"),
+    ],
+)
+def test_an_audit_rule_is_for_its_own_path(rule, result):
+    assert results(facts(audit_rules=f"-w /usr/sbin/dockerd -p wa\n{rule}\n"))["1.1.6"] == result
+
+
+@pytest.mark.parametrize(
+    ("members", "declared", "result"),
+    [
+        ([], None, "pass"),
+        (["deploy"], None, "manual"),
+        (["deploy"], ["deploy"], "pass"),
+        (["deploy", "stranger"], ["deploy"], "fail"),
+        ([], ["deploy"], "fail"),
+    ],
+)
+def test_the_group_docker(members, declared, result):
+    assert results(facts(docker_group=members, declared_group=declared))["1.1.2"] == result
+
+
+@pytest.mark.parametrize(
     ("key", "value", "identifier"),
     [
         ("LoggingDriver", "json-file", "2.13"),
