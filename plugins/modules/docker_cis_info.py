@@ -107,7 +107,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dockpress.hosting.plugins.module_utils import _cis
-from ansible_collections.dockpress.hosting.plugins.module_utils._docker_daemon import unit_flags
+from ansible_collections.dockpress.hosting.plugins.module_utils._docker_daemon import ENVIRONMENT_FILE, unit_flags
 
 
 def ask(module: AnsibleModule, *arguments: str) -> str:
@@ -166,10 +166,11 @@ def read(module: AnsibleModule) -> _cis.Facts:
         members = []
     mounts = {line.split()[1] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()}
     environment = Path("/etc/environment")
+    options = Path(ENVIRONMENT_FILE)
     return _cis.Facts(
         info=json.loads(ask(module, "info", "--format={{json .}}")),
         daemon=daemon,
-        flags=unit_flags(exec_start),
+        flags=unit_flags(exec_start, options.read_text(encoding="utf-8") if options.exists() else ""),
         files=files_of(daemon),
         containers=described(module, "container", ask(module, "ps", "--quiet", "--no-trunc").split()),
         images=described(module, "image", sorted(set(ask(module, "images", "--quiet", "--no-trunc").split()))),

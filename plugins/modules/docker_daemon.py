@@ -145,17 +145,29 @@ class Engine:
         :param on_disk: content of the file as it lies there now.
         :param written: when that file was last modified, seconds since the epoch.
         """
-        try:
-            memory = json.loads(MEMORY.read_text(encoding="utf-8"))
-            if memory["start"] == self.start:
-                return memory["config"]
-        except (OSError, ValueError, KeyError):
-            pass
+        memory = self.memory()
+        if "config" in memory:
+            return memory["config"]
         return on_disk if written <= self.started_at() else None
 
-    def remember(self, config: dict) -> None:
+    def memory(self) -> dict:
+        """What was kept about this start of the engine."""
+        try:
+            memory = json.loads(MEMORY.read_text(encoding="utf-8"))
+            return memory if memory["start"] == self.start else {}
+        except (OSError, ValueError, KeyError):
+            return {}
+
+    def remember(self, config: dict | None, replaced: str = "") -> None:
+        """Keep what the engine runs with, and the text of the file that something else replaces meanwhile."""
         MEMORY.parent.mkdir(mode=0o755, exist_ok=True)
-        MEMORY.write_text(json.dumps({"start": self.start, "config": config}), encoding="utf-8")
+        memory = {"start": self.start, "config": config, "replaced": replaced}
+        MEMORY.write_text(json.dumps(memory), encoding="utf-8")
+
+    def keeps_containers(self, wanted: dict) -> bool:
+        """Whether containers go on through a restart: the engine that stops has to leave them, and the one that starts to take them."""
+        _rc, answer, _err = self.module.run_command(["docker", "info", "--format", "{{.LiveRestoreEnabled}}"])
+        return answer.strip() == "true" and wanted.get("live-restore", False)
 
     def tell(self, verb: str) -> bool:
         """Reload or restart, and wait until the engine answers. True when it does."""
@@ -225,10 +237,18 @@ def main() -> None:
     except ValueError:
         # Somebody broke the file by hand while the engine went on; what it runs with is then unknown.
         on_disk = {}
+    if not isinstance(on_disk, dict):
+        module.fail_json(
+            msg=f"{path} holds no mapping of keys to values, and the engine takes nothing else. Mend it or move it away; nothing was changed."
+        )
 
     engine = Engine(module, module.params["unit"], path)
     if before != text:
-        flags = daemon_json.unit_flags(engine.properties.get("ExecStart", ""))
+        environment = Path(daemon_json.ENVIRONMENT_FILE)
+        flags = daemon_json.unit_flags(
+            engine.properties.get("ExecStart", ""),
+            environment.read_text(encoding="utf-8") if environment.exists() else "",
+        )
         if "hosts" in wanted:
             # The role's drop-in takes the sockets out of the unit in this case.
             flags = [flag for flag in flags if flag not in ("-H", "fd://") and not flag.startswith("--host")]
@@ -239,18 +259,22 @@ def main() -> None:
         keys, action = [], "restart"
     else:
         keys = daemon_json.differing(running, wanted)
-        action = daemon_json.action_for(keys)
+        action = daemon_json.action_for(keys, wanted)
     changed = before != text
     if changed and not module.check_mode:
-        if engine.running and running is not None:
-            engine.remember(running)
+        if engine.running:
+            # The first text that was replaced since the engine started is the one to go back to.
+            engine.remember(running, engine.memory().get("replaced") or before)
         put(path, text)
 
+    keeps_containers = action == "restart" and engine.keeps_containers(wanted)
     if module.params["apply"] and action != "none":
         changed = True
         if not module.check_mode:
+            # Of an engine whose configuration is not known, the text that it had on disk.
+            one_before = engine.memory().get("replaced", "") if running is None else ""
             if not engine.tell(action):
-                put(path, daemon_json.render(running or {}))
+                put(path, one_before or daemon_json.render(running or {}))
                 back = engine.tell("restart")
                 module.fail_json(
                     msg=f"The engine did not come up with this configuration. The one before is back and the engine "
@@ -266,8 +290,8 @@ def main() -> None:
         "restart": f"The engine restarts, for {what}. "
         + (
             "Containers go on running (live-restore); new connections to published ports may be refused for up to a second."
-            if (running or {}).get("live-restore")
-            else "It runs without live-restore: ALL CONTAINERS OF THIS HOST STOP and start again."
+            if keeps_containers
+            else "It runs or comes up without live-restore: ALL CONTAINERS OF THIS HOST STOP and start again."
         ),
     }[action]
     module.exit_json(
