@@ -328,6 +328,23 @@ options:
         default: []
 """
 
+    LOCK = r"""
+options:
+  lock:
+    description:
+      - The lock file on the managed host that is held while code is replaced, WordPress is installed or the database's schema changes. Where none
+        of that is to be done, and in check mode, it is not taken.
+      - Without it, the file that M(dockpress.hosting.wp_db_import) takes for the same site. That is the one which the label C(dockpress.lock) of
+        the service C(database) beside O(container) or O(fpm_container) names, else C(/run/lock/dockpress/<site>.lock), where the site is its
+        label C(dockpress.site), or its Compose project.
+    type: path
+  lock_timeout:
+    description:
+      - How long to wait for whoever holds the lock, in seconds. What had been read before is read again then.
+    type: int
+    default: 60
+"""
+
     CARRIED = r"""
 options:
   _carried:

@@ -38,9 +38,34 @@ def container_lock(attrs):
     )
 
 
+def lock_beside(client, *names):
+    """The lock file of the site that containers belong to.
+
+    :param client: the Docker client.
+    :param names: names of containers of the site, the first that is there counts; None is passed over.
+    :return: what :func:`container_lock` says of the service ``database`` of their Compose project, which the modules for whole databases lock,
+        too; without one, of the container itself.
+    """
+
+    def found(filters):
+        return [
+            {"Name": one["Names"][0], "Config": {"Labels": one["Labels"]}}
+            for one in client.api.containers(all=True, filters=filters)
+        ]
+
+    names = [name for name in names if name]
+    beside = next(filter(None, (found({"name": f"^/{name}$"}) for name in names)), [{"Name": names[0]}])
+    project = (beside[0].get("Config", {}).get("Labels") or {}).get("com.docker.compose.project")
+    labels = [f"com.docker.compose.project={project}", "com.docker.compose.service=database"]
+    database = found({"label": labels}) if project else []
+    return container_lock((database or beside)[0])
+
+
 @contextmanager
-def site_lock(path, timeout, holder):
+def site_lock(path, timeout, holder, since=0.0):
     """Hold the lock file ``path``; waits up to ``timeout`` seconds for it.
+
+    Gives True where somebody else may have held it after ``since`` (``time.time()``): what was read of the site then may be out of date.
 
     The lock is the kernel's (flock), so it goes away with the process. What stands in the file is only for people.
 
@@ -51,12 +76,12 @@ def site_lock(path, timeout, holder):
     file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        _acquire(descriptor, path, timeout)
+        disturbed = _acquire(descriptor, path, timeout) or os.fstat(descriptor).st_mtime >= since
         note = {"holder": holder, "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, (json.dumps(note) + "\n").encode(), 0)
         try:
-            yield
+            yield disturbed
         finally:
             os.ftruncate(descriptor, 0)
     finally:
@@ -64,17 +89,20 @@ def site_lock(path, timeout, holder):
 
 
 def _acquire(descriptor, path, timeout):
+    """True when it had to wait."""
     deadline = time.monotonic() + timeout
+    waited = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                waited = f" after waiting {timeout} s" if timeout else ""
-                raise LockError(f"The lock {path} is held by {_holder(descriptor)}{waited}.") from None
+                after = f" after waiting {timeout} s" if timeout else ""
+                raise LockError(f"The lock {path} is held by {_holder(descriptor)}{after}.") from None
+            waited = True
             time.sleep(0.2)
         else:
-            return
+            return waited
 
 
 def _holder(descriptor):

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import os
 import pathlib
 import tempfile
+import time
 import typing as t
 from dataclasses import dataclass, field
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
+from ansible_collections.dockpress.hosting.plugins.module_utils._lock import LockError, lock_beside, site_lock
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import PHP, WpCli, WpCliError, explain, program
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_php import APPLY, PLACE, READ
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_source import (
@@ -33,6 +36,11 @@ SOURCE_OPTIONS = {
     "source": {"type": "str"},
     "sha256": {"type": "str"},
     "remote_src": {"type": "bool", "default": False},
+}
+
+LOCK_OPTIONS = {
+    "lock": {"type": "path"},
+    "lock_timeout": {"type": "int", "default": 60},
 }
 
 
@@ -56,6 +64,11 @@ class Step:
     reread: bool = False
     returns: str | None = None
     settle: bool = True
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it changes code, installs, or changes the database's schema: nobody else may be at work on the site."""
+        return self.code or self.reread or self.job is not None
 
     def says(self) -> dict[str, str]:
         return {"item": self.item, "action": self.action}
@@ -185,6 +198,8 @@ class Site:
         self.code_changed = False
         self.before: dict[str, dict[str, t.Any]] = {}
         self.after: dict[str, dict[str, t.Any]] = {}
+        # Takes the site's lock; gives whether somebody else has had it since a time. None: the module has no such option, and needs none.
+        self.lock: t.Callable[[float], t.ContextManager[bool]] | None = None
 
     # -- reading
 
@@ -213,13 +228,34 @@ class Site:
     def _converge(self, installed: bool) -> bool:
         for resource in self.resources:
             resource.before_reading(self)
+        started = time.time()
+        self._look(installed)
+        early = [resource for resource in self.resources if resource.early]
+        late = [resource for resource in self.resources if not resource.early]
+        with contextlib.ExitStack() as held:
+            if self._exclusive(early, late) and held.enter_context(self.lock(started)):
+                self._look(installed)
+            return self._change(early, late)
+
+    def _look(self, installed: bool) -> None:
         self.state = self.read()
         if installed:
             require_installed(self.state)
         for resource in self.resources:
             resource.check(self.state)
-        early = [resource for resource in self.resources if resource.early]
-        late = [resource for resource in self.resources if not resource.early]
+
+    def _exclusive(self, early: list[Resource], late: list[Resource]) -> bool:
+        """Whether what is to be done needs the site's lock. What has to be carried here first is not done yet."""
+        if self.lock is None or self.module.check_mode:
+            return False
+        for resources in (early, late):
+            steps = [step for resource in resources for step in resource.plan(self.state).steps]
+            if steps:
+                carried = not any(step.upload and step.upload.must_be_carried for step in steps)
+                return carried and any(step.exclusive for step in steps)
+        return False
+
+    def _change(self, early: list[Resource], late: list[Resource]) -> bool:
         again = self._stage(early)
         if again and not self.module.check_mode:
             self.state = self.read()
@@ -438,6 +474,25 @@ class Site:
         }
 
 
+@contextlib.contextmanager
+def hold_lock(module: AnsibleModule, wp: WpCli, since: float) -> t.Iterator[bool]:
+    """The site's lock, for a module that has LOCK_OPTIONS. Raises WpCliError with who holds it."""
+    path = module.params["lock"] or lock_beside(wp.client, wp.container, wp.fpm_container)
+    holder = f"{module._name.rpartition('.')[2]} of {pathlib.Path(path).stem}"
+    with contextlib.ExitStack() as stack:
+        try:
+            disturbed = stack.enter_context(site_lock(path, module.params["lock_timeout"], holder, since))
+        except LockError as error:
+            raise WpCliError(
+                f"{error} Run again when that has ended, or say how long to wait in lock_timeout."
+            ) from error
+        except OSError as error:
+            raise WpCliError(
+                f"The lock {path} cannot be taken: {error}. Name a file that can be written in lock."
+            ) from error
+        yield disturbed
+
+
 def run_module(
     module: AnsibleModule,
     build: t.Callable[[], t.Sequence[Resource]],
@@ -454,6 +509,8 @@ def run_module(
         with WpCli.from_params(module.params) as wp:
             site = Site(module, wp, resources)
             site.hidden = sorted(module.no_log_values, key=len)
+            if "lock_timeout" in module.params:
+                site.lock = functools.partial(hold_lock, module, wp)
             changed = site.converge(installed)
             answer = site.results()
             try:

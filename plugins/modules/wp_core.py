@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - dockpress.hosting.wp
   - dockpress.hosting.wp.attributes
   - dockpress.hosting.wp.carried
+  - dockpress.hosting.wp.lock
   - dockpress.hosting.wp.install
   - dockpress.hosting.wp.language
 attributes:
@@ -126,7 +127,7 @@ from ansible_collections.dockpress.hosting.plugins.module_utils._wp_core import 
     Language,
     Schema,
 )
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import Site, run_module
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import LOCK_OPTIONS, Site, run_module
 
 
 def main() -> None:
@@ -139,6 +140,7 @@ def main() -> None:
             install={"type": "bool", "default": True},
             update_database={"type": "bool", "default": True},
             verify_checksums={"type": "bool", "default": False},
+            **LOCK_OPTIONS,
             _carried={"type": "dict"},
         ),
         supports_check_mode=True,

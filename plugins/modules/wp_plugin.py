@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - dockpress.hosting.wp
   - dockpress.hosting.wp.attributes
   - dockpress.hosting.wp.carried
+  - dockpress.hosting.wp.lock
   - dockpress.hosting.wp.plugins
 attributes:
   action:
@@ -94,7 +95,7 @@ other_plugins:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import wp_argument_spec
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_extension import PLUGIN_OPTIONS, Plugins
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import Site, run_module
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import LOCK_OPTIONS, Site, run_module
 
 
 def main() -> None:
@@ -103,6 +104,7 @@ def main() -> None:
         argument_spec=wp_argument_spec(
             plugins={"type": "list", "elements": "dict", "default": [], "options": PLUGIN_OPTIONS},
             purge_unlisted={"type": "bool", "default": False},
+            **LOCK_OPTIONS,
             _carried={"type": "dict"},
         ),
         supports_check_mode=True,

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - dockpress.hosting.wp
   - dockpress.hosting.wp.attributes
   - dockpress.hosting.wp.carried
+  - dockpress.hosting.wp.lock
   - dockpress.hosting.wp.install
   - dockpress.hosting.wp.language
   - dockpress.hosting.wp.plugins
@@ -238,7 +239,7 @@ from ansible_collections.dockpress.hosting.plugins.module_utils._wp_extension im
     Themes,
 )
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_option import OPTION_OPTIONS, Options
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import Site, run_module
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import LOCK_OPTIONS, Site, run_module
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_user import USER_OPTIONS, Users
 
 
@@ -333,6 +334,7 @@ def main() -> None:
                     "contains": {"type": "str"},
                 },
             },
+            **LOCK_OPTIONS,
             _carried={"type": "dict"},
         ),
         mutually_exclusive=[("config", "config_include")],

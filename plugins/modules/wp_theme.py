@@ -17,6 +17,7 @@ extends_documentation_fragment:
   - dockpress.hosting.wp
   - dockpress.hosting.wp.attributes
   - dockpress.hosting.wp.carried
+  - dockpress.hosting.wp.lock
   - dockpress.hosting.wp.themes
 attributes:
   action:
@@ -76,7 +77,7 @@ themes:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import wp_argument_spec
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_extension import THEME_OPTIONS, Themes
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import Site, run_module
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import LOCK_OPTIONS, Site, run_module
 
 
 def main() -> None:
@@ -85,6 +86,7 @@ def main() -> None:
         argument_spec=wp_argument_spec(
             themes={"type": "list", "elements": "dict", "default": [], "options": THEME_OPTIONS},
             purge_unlisted={"type": "bool", "default": False},
+            **LOCK_OPTIONS,
             _carried={"type": "dict"},
         ),
         supports_check_mode=True,

@@ -4,9 +4,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from threading import Timer
+from types import SimpleNamespace
 
 import pytest
-from ansible_collections.dockpress.hosting.plugins.module_utils._lock import LockError, container_lock, site_lock
+from ansible_collections.dockpress.hosting.plugins.module_utils._lock import (
+    LockError,
+    container_lock,
+    lock_beside,
+    site_lock,
+)
 
 HOLD = """
 import sys, time
@@ -47,6 +54,21 @@ def test_waits_for_its_turn(holder):
         pass
 
 
+def test_tells_whether_somebody_else_had_it(holder, tmp_path):
+    path, process = holder
+    with site_lock(str(tmp_path / "own.lock"), 0, "me"):
+        pass
+    with site_lock(str(tmp_path / "own.lock"), 0, "me", since=time.time() + 1) as disturbed:
+        assert not disturbed
+    # One that had it, and let go of it, since the site was read.
+    with site_lock(str(tmp_path / "own.lock"), 0, "me", since=time.time() - 60) as disturbed:
+        assert disturbed
+    # One that was waited for, though it was killed and left the file as it was.
+    Timer(0.5, process.kill).start()
+    with site_lock(path, 5, "me", since=time.time() + 60) as disturbed:
+        assert disturbed
+
+
 def test_is_free_again_after_an_error(tmp_path):
     path = str(tmp_path / "a.lock")
     with pytest.raises(ValueError, match="boom"), site_lock(path, 0, "one"):
@@ -85,3 +107,36 @@ def test_a_stranger_with_flock(tmp_path):
 )
 def test_lock_of_a_container(labels, path):
     assert container_lock({"Name": "/db", "Config": {"Labels": labels}}) == path
+
+
+def engine(*containers):
+    """A client whose engine has these containers: name, labels."""
+
+    def listed(filters, **_options):
+        name = filters.get("name", "")
+        labels = [label.split("=", 1) for label in filters.get("label", [])]
+        return [
+            {"Names": [f"/{one}"], "Labels": has}
+            for one, has in containers
+            if (not name or name == f"^/{one}$") and all((has or {}).get(key) == value for key, value in labels)
+        ]
+
+    return SimpleNamespace(api=SimpleNamespace(containers=listed))
+
+
+PROJECT = {"com.docker.compose.project": "blog"}
+DATABASE = PROJECT | {"com.docker.compose.service": "database", "dockpress.site": "blog.example.com"}
+
+
+@pytest.mark.parametrize(
+    ("containers", "name"),
+    [
+        ([("blog-cron-1", PROJECT), ("blog-database-1", DATABASE)], "blog.example.com"),
+        ([("blog-php-1", PROJECT), ("blog-database-1", DATABASE)], "blog.example.com"),
+        ([("blog-cron-1", PROJECT)], "blog"),
+        ([("blog-cron-1", None), ("blog-database-1", DATABASE)], "blog-cron-1"),
+        ([], "blog-cron-1"),
+    ],
+)
+def test_lock_of_the_site_that_a_container_belongs_to(containers, name):
+    assert lock_beside(engine(*containers), "blog-cron-1", "blog-php-1") == f"/run/lock/dockpress/{name}.lock"

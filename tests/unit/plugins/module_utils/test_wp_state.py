@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import io
 import json
 import tarfile
@@ -10,6 +12,7 @@ import zipfile
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.dockpress.hosting.plugins.module_utils._lock import site_lock
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import Result, WpCliError
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_config import ConfigFile, ConfigStub, php_serialize
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_core import (
@@ -22,7 +25,12 @@ from ansible_collections.dockpress.hosting.plugins.module_utils._wp_core import 
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_extension import Plugins, Themes
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_option import Options
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_source import Source, SourceError
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import Declared, Site, require_installed
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import (
+    Declared,
+    Site,
+    hold_lock,
+    require_installed,
+)
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_user import USER_OPTIONS, Users
 
 # As the program READ answered on WordPress 7.1.1 with WP-CLI 2.12.0, shortened.
@@ -251,6 +259,95 @@ def test_a_plugin_that_breaks_php_is_taken_away_without_loading_it(rc):
     changed, _site = run(Plugins(None, [plugin("hello", state="absent")], None), wp)
     assert changed
     assert [operation["do"] for operation in wp.operations[1]] == ["forget_plugin", "delete_plugin"]
+
+
+# -- the site's lock
+
+
+class FakeLock:
+    """Notes what had been done when it was taken and when it was let go of."""
+
+    def __init__(self, wp: FakeWp, disturbed: bool = False) -> None:
+        self.wp = wp
+        self.disturbed = disturbed
+        self.seen: list[tuple[int, int]] = []
+
+    @contextlib.contextmanager
+    def __call__(self, _since):
+        self.seen.append((self.wp.processes, len(self.wp.operations)))
+        yield self.disturbed
+        self.seen.append((self.wp.processes, len(self.wp.operations)))
+
+
+def run_locked(resources: list, wp: FakeWp, lock: FakeLock, check_mode: bool = False) -> tuple[bool, Site]:
+    site = Site(SimpleNamespace(check_mode=check_mode), wp, resources)
+    site.lock = lock
+    return site.converge(), site
+
+
+def activated() -> dict:
+    after = state()
+    after["plugins"]["akismet/akismet.php"]["status"] = "active"
+    return after
+
+
+def test_the_lock_is_held_from_the_first_change_to_the_last_look():
+    wp = FakeWp(state(), activated())
+    lock = FakeLock(wp)
+    changed, _site = run_locked([Plugins(None, [plugin("akismet")], None)], wp, lock)
+    assert changed
+    assert lock.seen == [(1, 0), (3, 1)]
+
+
+def test_what_somebody_else_has_done_in_the_meantime_is_not_done_again():
+    wp = FakeWp(state(), activated())
+    lock = FakeLock(wp, disturbed=True)
+    changed, site = run_locked([Plugins(None, [plugin("akismet")], None)], wp, lock)
+    assert not changed
+    assert lock.seen == [(1, 0), (2, 0)]
+    assert site.results()["diff"] == {"before": {}, "after": {}}
+
+
+def test_the_schema_is_changed_under_the_lock():
+    assert all(step.exclusive for step in Schema().plan(state(db_version=1)).steps)
+
+
+@pytest.mark.parametrize(
+    ("declared", "check_mode"), [([plugin("hello")], False), ([plugin("akismet")], True)], ids=["as declared", "check"]
+)
+def test_where_nothing_is_done_the_lock_is_not_taken(declared, check_mode):
+    wp = FakeWp(state())
+    lock = FakeLock(wp)
+    run_locked([Plugins(None, declared, None)], wp, lock, check_mode)
+    assert lock.seen == []
+
+
+def test_options_need_no_lock():
+    options = Options({"options": {"b": 5}})
+    entry = {"exists": True, "value": "4", "autoload": True, "want": "5", "same": False}
+    wp = FakeWp(state(options=[entry]), state(options=[entry | {"value": "5", "same": True}]))
+    lock = FakeLock(wp)
+    changed, _site = run_locked([options], wp, lock)
+    assert changed
+    assert lock.seen == []
+
+
+def test_a_held_lock_is_an_error_that_says_who_has_it_and_nothing_is_done(tmp_path):
+    path = str(tmp_path / "blog.lock")
+    module = SimpleNamespace(
+        check_mode=False, params={"lock": path, "lock_timeout": 0}, _name="dockpress.hosting.wp_site"
+    )
+    wp = FakeWp(state())
+    site = Site(module, wp, [Plugins(None, [plugin("akismet")], None)])
+    site.lock = functools.partial(hold_lock, module, wp)
+    with (
+        site_lock(path, 0, "wp_backup of blog"),
+        pytest.raises(WpCliError, match=r"held by wp_backup of blog .*lock_timeout"),
+    ):
+        site.converge()
+    assert wp.operations == []
+    with hold_lock(module, wp, 0.0):
+        assert '"holder": "wp_site of blog"' in (tmp_path / "blog.lock").read_text(encoding="utf-8")
 
 
 # -- plugins and themes
