@@ -30,10 +30,11 @@ help: ## Show this list
 
 venv: .venv/.stamp $(HERE) ## Make the virtual environment (the newest suitable Python, everything pinned)
 
-# 3.12 and newer get the current Ansible; 3.11 is the floor.
+# 3.12 and newer get the current Ansible; 3.11 is the floor. What an interrupted run left half-made is made anew: `activate` is written after
+# pip, and pip answers where the Python that it was made with is still there.
 .venv/.stamp: requirements.txt
 	@python=$$(tests/find-python) && echo "Virtual environment with $$($$python --version) ..." && \
-	{ [ -x .venv/bin/python ] || $$python -m venv .venv; } && \
+	{ [ -e .venv/bin/activate ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || $$python -m venv --clear .venv; } && \
 	.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.txt
 	@touch $@
 
