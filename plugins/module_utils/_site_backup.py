@@ -69,6 +69,10 @@ emit([
 """
 
 
+# What wp-config.php says, also where nothing is installed.
+PREFIX = "eval(WP_CLI::get_runner()->get_wp_config_code()); emit($table_prefix ?? null);"
+
+
 class RestoreError(Exception):
     """A restore that did not happen, or was undone. The text says which of the two, and why."""
 
@@ -118,6 +122,12 @@ class Site:
     def installed(self) -> bool:
         """Whether there is anything in the database that a restore would replace."""
         return bool(self.database.tables())
+
+    def prefix(self) -> str | None:
+        """The table prefix that the site is configured for. None where there is no configuration yet: a set brings it."""
+        with contextlib.suppress(WpCliError):
+            return self.wp.eval(PREFIX, wordpress=False)
+        return None
 
     def freeze(self, wanted: bool) -> None:
         """Refuse what the site writes to its database, or take it again. Root, which makes dumps, is not concerned."""

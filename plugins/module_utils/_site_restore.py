@@ -11,6 +11,7 @@ Verify, unpack and load beside the site, compare, and only then exchange. A jour
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 import typing as t
 from urllib.parse import urlsplit
@@ -60,8 +61,9 @@ def healthy(site: Site, url: str, address: str, patience: float = 30) -> dict[st
         page = fetch(site, url, address=address)
         if page["status"] == 200 and page["whole"]:
             return page
-        # A site that knows itself under https sends us there: it answers, from its database.
-        if page["status"] in (301, 302) and page["location"].startswith(url):
+        # A site that knows itself under https sends us there: it answers, from its database. Without its tables WordPress sends to its installer.
+        setup = urlsplit(page["location"]).path.endswith(("/wp-admin/install.php", "/wp-admin/setup-config.php"))
+        if page["status"] in (301, 302) and page["location"].startswith(url) and not setup:
             return page
         if time.monotonic() > deadline:
             raise RestoreError(
@@ -72,6 +74,16 @@ def healthy(site: Site, url: str, address: str, patience: float = 30) -> dict[st
         time.sleep(1)
 
 
+def need_same_prefix(site: Site, found: _backup_set.BackupSet) -> None:
+    """Raises RestoreError where WordPress would look for other tables than those of the set."""
+    wanted, here = found.manifest.get("prefix"), site.prefix()
+    if wanted and here and wanted != here:
+        raise RestoreError(
+            f"The tables of set {found.path} begin with {wanted}, those of {site.name} with {here}, so WordPress would not find them. "
+            f"Deploy {site.name} with wordpress_table_prefix: {wanted} first. The site was not touched."
+        )
+
+
 def examine(site: Site, found: _backup_set.BackupSet) -> DumpInfo:
     """Read the set and compare it with its manifest; nothing of the site is touched. Raises RestoreError.
 
@@ -79,6 +91,12 @@ def examine(site: Site, found: _backup_set.BackupSet) -> DumpInfo:
     """
     manifest = found.manifest
     try:
+        room = shutil.disk_usage(site.directory).free
+        if room < manifest["parts"][_backup_set.FILES].get("unpacked", 0):
+            raise RestoreError(
+                f"The disk of {site.directory} has {room >> 20} MiB free, the files of set {found.path} need "
+                f"{manifest['parts'][_backup_set.FILES]['unpacked'] >> 20} MiB beside those of the site."
+            )
         _backup_set.verify(found)
         staged = site.stage / "staged"
         staged.mkdir(parents=True, mode=0o700)
@@ -129,9 +147,8 @@ def restore(
     try:
         info = examine(site, found)
         if safety and site.installed():
-            made, warnings = site.take_set("safety")
+            made, result["warnings"] = _safety_set(site)
             result["safety"] = made.stamp
-            result["warnings"] = warnings
         site.database.load(found.part(_backup_set.DATABASE), info)
     except BaseException as error:
         with contextlib.suppress(DumpError):
@@ -160,6 +177,16 @@ def restore(
     site.forget()
     result["seconds"] = round(time.monotonic() - started, 1)
     return result
+
+
+def _safety_set(site: Site) -> tuple[_backup_set.BackupSet, list[str]]:
+    try:
+        return site.take_set("safety")
+    except (DumpError, WpCliError, _backup_set.SetError, _archive.ArchiveError, OSError) as error:
+        raise RestoreError(
+            f"No safety set could be taken of what is there: {str(getattr(error, 'msg', None) or error).rstrip('.')}. "
+            "Without one it cannot be brought back; -e backup_safety=false (safety: false of wp_restore) restores all the same."
+        ) from error
 
 
 # What a proof looks at: the newest post, how much there is, and attachments whose file is not there.

@@ -181,6 +181,7 @@ from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup imp
 from ansible_collections.dockpress.hosting.plugins.module_utils._site_restore import (
     RestoreError,
     examine,
+    need_same_prefix,
     proof,
     replace_urls,
     restore,
@@ -234,6 +235,8 @@ def run(module: AnsibleModule, started: float) -> dict:
         else:
             found = _backup_set.find(site.root, source, params["set"])
         base = {"set": found.summary(), "recovered": recovered}
+        if not params["verify_only"]:
+            need_same_prefix(site, found)
         if params["verify_only"] or module.check_mode:
             try:
                 examine(site, found)

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 from ansible_collections.dockpress.hosting.plugins.module_utils import _site_restore, _tree_swap
 from ansible_collections.dockpress.hosting.plugins.module_utils._backup_set import BackupSet
-from ansible_collections.dockpress.hosting.plugins.module_utils._dump import DumpInfo
+from ansible_collections.dockpress.hosting.plugins.module_utils._dump import DumpError, DumpInfo
 from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import RestoreError, Site
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import Result
 
@@ -154,3 +154,53 @@ def test_a_proof_asks_for_what_was_there(site, tmp_path, counts, missing, messag
     site.wp = Answers(seen(missing))
     with pytest.raises(RestoreError, match=message) if message else contextlib.nullcontext():
         _site_restore.proof(site, found(tmp_path, counts), "http://blog.example.com", "http://web")
+
+
+URL = "https://blog.example.com"
+
+
+@pytest.mark.parametrize(
+    ("location", "good"),
+    [
+        (f"{URL}/", True),
+        (f"{URL}/wp-admin/install.php", False),
+        (f"{URL}/blog/wp-admin/install.php?step=1", False),
+        (f"{URL}/wp-admin/setup-config.php", False),
+        ("https://other.example.com/", False),
+    ],
+)
+def test_what_redirects_to_the_installer_has_no_tables(site, location, good):
+    site.wp = Answers({"status": 302, "location": location, "bytes": 0, "whole": False})
+    if good:
+        assert _site_restore.healthy(site, URL, "http://web", patience=-1)["location"] == location
+    else:
+        with pytest.raises(RestoreError, match="answers 302 to"):
+            _site_restore.healthy(site, URL, "http://web", patience=-1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "here", "refused"),
+    [("wp_", "wp_", False), ("a_", "wp_", True), (None, "wp_", False), ("a_", None, False)],
+)
+def test_a_set_of_another_table_prefix_is_refused(site, tmp_path, wanted, here, refused):
+    site.wp = Answers(here)
+    with pytest.raises(RestoreError, match="wordpress_table_prefix: a_") if refused else contextlib.nullcontext():
+        _site_restore.need_same_prefix(site, found(tmp_path, prefix=wanted))
+
+
+def test_a_disk_without_room_is_told_before_anything_is_unpacked(site, tmp_path):
+    parts = {"files.tar.zst": {"unpacked": 1 << 60}}
+    with pytest.raises(RestoreError, match="MiB free, the files of set"):
+        _site_restore.examine(site, found(tmp_path, parts=parts))
+    assert not site.stage.exists()
+
+
+def test_a_safety_set_that_fails_is_told_with_the_way_round_it(site, tmp_path, monkeypatch):
+    def take_set(reason):
+        raise DumpError("A view that is broken cannot be dumped: repair or drop it")
+
+    monkeypatch.setattr(_site_restore, "examine", lambda site, found: DumpInfo())
+    site.installed, site.take_set = lambda: True, take_set
+    with pytest.raises(RestoreError, match=r"repair or drop it\. .*backup_safety=false.* The site was not touched"):
+        _site_restore.restore(site, found(tmp_path, url=URL))
+    assert not site.journal.exists()
