@@ -65,6 +65,11 @@ class BackupSet:
         return self.taken > now() + timedelta(hours=1)
 
     @property
+    def safety(self) -> bool:
+        """Whether a restore took it of what was there before, which may be what was to be got rid of."""
+        return self.manifest.get("reason") == "safety"
+
+    @property
     def whole(self) -> bool:
         """Whether its parts have the sizes that the manifest says. Only ``verify`` reads them."""
         with contextlib.suppress(OSError):
@@ -298,7 +303,7 @@ def find(root: str | os.PathLike[str], site: str, wanted: str = "latest") -> Bac
         if not _STAMP.match(wanted):
             raise SetError(f"{wanted!r} is not the name of a set. Write one like 20260102T030405Z, or latest.")
         return read(folder / wanted, site)
-    candidates = [one for one in sets(root, site) if one.manifest.get("reason") != "safety"]
+    candidates = [one for one in sets(root, site) if not one.safety]
     if not candidates:
         raise SetError(f"There is no complete backup set of {site} below {folder}.")
     # A set that was taken while the clock was ahead would be the newest for years.
@@ -388,16 +393,21 @@ _PERIODS: dict[str, t.Callable[[datetime], tuple[int, ...]]] = {
 }
 
 
-def plan(taken: t.Iterable[datetime], policy: Policy, proven: datetime | None = None) -> Plan:
+def plan(
+    taken: t.Iterable[datetime], policy: Policy, proven: datetime | None = None, safety: t.Iterable[datetime] = ()
+) -> Plan:
     """Which of the sets taken at these moments to keep.
 
     ``proven`` is the moment of the last set that a drill restored: it always stays, and so do the newest ``keep_min``.
-    The clock is not asked: a site that is no longer backed up keeps what it has.
+    Of those that restores took for ``safety``, other moments, the newest ``keep_min`` stay: they count for no rule, so that restores
+    push out no backup. The clock is not asked: a site that is no longer backed up keeps what it has.
     """
-    newest_first = sorted(set(taken), reverse=True)
-    reasons: dict[datetime, list[str]] = {moment: [] for moment in newest_first}
+    newest_first, safety_first = sorted(set(taken), reverse=True), sorted(set(safety), reverse=True)
+    reasons: dict[datetime, list[str]] = {moment: [] for moment in (*newest_first, *safety_first)}
     for moment in newest_first[: policy.keep_min]:
         reasons[moment].append("keep_min")
+    for moment in safety_first[: policy.keep_min]:
+        reasons[moment].append("safety")
     if proven in reasons:
         reasons[proven].append("proven")
     for name, period in _PERIODS.items():
@@ -408,7 +418,7 @@ def plan(taken: t.Iterable[datetime], policy: Policy, proven: datetime | None = 
             if period(moment) not in seen:
                 seen.add(period(moment))
                 reasons[moment].append(name)
-    oldest_first = list(reversed(newest_first))
+    oldest_first = sorted(reasons)
     return Plan(
         keep={stamp(moment): reasons[moment] for moment in oldest_first if reasons[moment]},
         remove=[stamp(moment) for moment in oldest_first if not reasons[moment]],

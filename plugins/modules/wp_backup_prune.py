@@ -13,6 +13,7 @@ author: The dockpress engineers (@dockpress)
 description:
   - Keeps the newest set of each of the last hours, days, weeks, months and years, by the time in the manifests (UTC).
   - Never leaves fewer than O(keep_min) sets, and never removes the last set that a drill has restored.
+  - Sets that restores took for safety count for none of that. The newest O(keep_min) of them stay.
   - The clock is not asked, so a site that is no longer backed up keeps what it has.
   - Folders that are no complete sets are neither counted nor removed, nor are sets of which a part is missing or cut.
 options:
@@ -150,7 +151,9 @@ def prune_here(module: AnsibleModule, policy: _backup_set.Policy) -> dict:
             if not one.whole:
                 module.warn(f"{one.path} lacks a part, or one is cut: it is not counted and not removed.")
         proven = _backup_set.last_proven(found.values())
-        plan = _backup_set.plan([one.taken for one in found.values()], policy, proven and proven.taken)
+        taken = [one.taken for one in found.values() if not one.safety]
+        safety = [one.taken for one in found.values() if one.safety]
+        plan = _backup_set.plan(taken, policy, proven and proven.taken, safety)
         if not module.check_mode:
             for stamp in plan.remove:
                 _backup_set.remove(found[stamp])

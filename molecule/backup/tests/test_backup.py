@@ -324,14 +324,18 @@ def test_two_backups_and_a_restore_at_once(shop, good_set):
 
 
 def test_prune(shop):
-    """The inventory's backup_keep: one a day, and the two newest."""
+    """The inventory's backup_keep: one a day, and the two newest; beside them the two newest that restores took."""
     listed = docs.run("prune-plan", SITE=shop.name, ANSIBLE_INVENTORY=INVENTORIES)
     before = shop.sets()
+    manifests = shop.on_host(f'grep -l \'"reason": "safety"\' {SETS}/{shop.name}/2*/manifest.json').splitlines()
+    safety = [one.split("/")[-2] for one in manifests]
     docs.run("prune", SITE=shop.name, ANSIBLE_INVENTORY=INVENTORIES)
     after = shop.sets()
     proven = [name for name in before if shop.on_host(f"ls {SETS}/{shop.name}/{name}/proof.json", check=False)]
     assert proven
-    assert after == sorted({*before[-2:], proven[-1]})
+    assert safety
+    backups = [name for name in before if name not in safety]
+    assert after == sorted({*backups[-2:], *safety[-2:], proven[-1]})
     for name in set(before) - set(after):
         assert name in listed.stdout
     assert "changed=0" in docs.run("prune", SITE=shop.name, ANSIBLE_INVENTORY=INVENTORIES).stdout

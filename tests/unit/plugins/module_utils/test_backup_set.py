@@ -231,6 +231,27 @@ def test_no_more_is_kept_than_the_rules_allow(taken, policy):
     assert len(backup_set.plan(taken, policy).keep) <= most
 
 
+# A wall clock says nothing on a machine that has other work.
+@settings(deadline=None)
+@given(moments, policies, st.data())
+def test_restores_push_out_no_backup(taken, policy, data):
+    safety = data.draw(st.lists(st.sampled_from(taken), unique=True) if taken else st.just([]))
+    proven = data.draw(st.sampled_from([*taken, None]))
+    backups = [moment for moment in taken if moment not in safety]
+    planned = backup_set.plan(backups, policy, proven, safety)
+    assert sorted([*planned.keep, *planned.remove]) == sorted(map(backup_set.stamp, taken))
+    # What stays of the backups does not depend on restores.
+    alone = backup_set.plan(backups, policy, proven)
+    ours = set(map(backup_set.stamp, backups))
+    assert {name: why for name, why in planned.keep.items() if name in ours} == alone.keep
+    # Of the others the newest stay, and what a drill proved.
+    newest = sorted(safety)[-policy.keep_min :]
+    wanted = {*newest, *([proven] if proven in safety else [])}
+    assert set(planned.keep) - ours == set(map(backup_set.stamp, wanted))
+    left = [[moment for moment in some if backup_set.stamp(moment) in planned.keep] for some in (backups, safety)]
+    assert backup_set.plan(left[0], policy, proven, left[1]) == backup_set.Plan(planned.keep, [])
+
+
 def test_hourly_sets_of_a_year():
     taken = [NOON - timedelta(hours=hour) for hour in range(24 * 400)]
     kept = backup_set.plan(taken, backup_set.Policy(hourly=4, daily=3, weekly=2, monthly=3, yearly=2)).keep

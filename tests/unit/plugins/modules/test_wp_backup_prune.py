@@ -77,6 +77,16 @@ def test_the_proven_set_stays_in_repositories_too(prune, tmp_path):
     assert f"id of {DAYS[4]}" not in FakeRepository.forgotten
 
 
+def test_sets_of_restores_push_out_no_backup(prune, tmp_path):
+    for stamp in DAYS[:3]:
+        manifest = tmp_path / SITE / stamp / "manifest.json"
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "reason": "safety"}))
+    done = prune()
+    assert done["removed"] == sorted([*DAYS[1:3], DAYS[5]])
+    assert done["kept"] == {DAYS[4]: ["daily"], DAYS[3]: ["keep_min", "daily"], DAYS[0]: ["safety"]}
+    assert not prune()["changed"]
+
+
 def test_a_cut_set_is_not_counted_and_not_removed(prune, tmp_path, monkeypatch):
     warned = []
     monkeypatch.setattr(wp_backup_prune.AnsibleModule, "warn", lambda _module, text: warned.append(text))
