@@ -322,7 +322,9 @@ options:
         type: bool
         default: false
       application_passwords:
-        description: Names of application passwords. Those that are missing are made and returned, once.
+        description:
+          - Names of application passwords. Those that are missing are made and returned, once.
+          - A name that WordPress would save as another one (with tags, backslashes, or more than one blank in a row) is refused.
         type: list
         elements: str
         default: []

@@ -204,12 +204,20 @@ class Installation(Resource):
     def check(self, state: dict[str, t.Any]) -> None:
         refuse_database(state)
         if not state["installed"] and not self._unknown(state):
+            # A blank password would become a random one.
             missing = [
-                name for name in ("title", "admin_user", "admin_password", "admin_email") if not self.declared.get(name)
+                name
+                for name in ("title", "admin_user", "admin_password", "admin_email")
+                if not (self.declared.get(name) or "").strip()
             ]
             missing = (["url"] if not self.url else []) + missing
             if missing:
                 raise WpCliError(f"WordPress is not installed, and needs {', '.join(missing)} for that.")
+            user = self.declared["admin_user"]
+            if not re.fullmatch(r"[A-Za-z0-9_.@-]+( [A-Za-z0-9_.@-]+)*", user) or len(user) > 60:
+                raise WpCliError(
+                    f"admin_user: WordPress would save {user!r} as another login. Use letters, digits, single spaces, and . - _ @ only, at most 60."
+                )
         # Known once the configuration could be evaluated.
         if self.multisite != "no" and "multisite" in state["config"] and not state["config"]["multisite"]:
             raise WpCliError(f"A network needs its constants in wp-config.php: {NETWORK_CONSTANTS}.")

@@ -288,6 +288,9 @@ if (isset($data['users'])) {
             if (!empty($ask['application_passwords']))
                 $entry['application_passwords'] = array_column(WP_Application_Passwords::get_user_application_passwords($row->ID), 'name');
         }
+        // Backslashes go with the next use of any of them, when WordPress saves the whole list again.
+        if (!empty($ask['application_passwords']))
+            $entry['application_passwords_as_saved'] = array_map(fn ($n) => wp_unslash(sanitize_text_field($n)), $ask['application_passwords']);
         if (isset($ask['reassign'])) {
             $heir = $wpdb->get_var($wpdb->prepare("SELECT ID FROM $wpdb->users WHERE user_login = %s", $ask['reassign']));
             $entry['reassign_exists'] = $heir !== null;

@@ -60,7 +60,7 @@ class Users(Resource):
             ask = {"login": entry["login"]} | {name: entry[name] for name in names if entry[name] is not None}
             if entry["update_password"] == "always":
                 ask["password"] = entry["password"]
-            ask["application_passwords"] = bool(entry["application_passwords"])
+            ask["application_passwords"] = entry["application_passwords"]
             asks.append(ask)
         return {"users": asks} if asks else {}
 
@@ -100,6 +100,14 @@ class Users(Resource):
                 raise WpCliError(f"user {login}: {entry['email']} is no e-mail address that WordPress takes.")
             if now.get("email_taken_by"):
                 raise WpCliError(f"user {login}: {entry['email']} is the address of {now['email_taken_by']} already.")
+            for name, saved in zip(
+                entry["application_passwords"], now.get("application_passwords_as_saved", []), strict=False
+            ):
+                if name != saved:
+                    raise WpCliError(
+                        f"user {login}: WordPress would save the application password {name!r} as {saved!r}, and every run would make one more. "
+                        "Write it like that."
+                    )
             unknown = [role for role in entry["roles"] or [] if role not in state.get("roles", [])]
             # Roles may come with a plugin that the same call activates: known only afterwards.
             if unknown and state.get("roles") and not self._may_come(state):
@@ -136,7 +144,7 @@ class Users(Resource):
                         before["password"] = "(hidden)"
                     after["password"] = "(hidden, new)"
                 plan.note(entry["login"], before, after)
-            for name in entry["application_passwords"]:
+            for name in dict.fromkeys(entry["application_passwords"]):
                 if name not in (now.get("application_passwords") or []):
                     operation = {"do": "application_password", "login": entry["login"], "name": name}
                     key = f"{entry['login']}\0{name}"

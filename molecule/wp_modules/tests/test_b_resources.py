@@ -233,6 +233,17 @@ def test_an_application_password_works_and_is_given_once(site):
     given = site.ok("wp_user", users=[entry])["application_passwords"]["heir"]["deploy"]
     assert len(given) == 24
     assert not site.ok("wp_user", users=[entry])["changed"]
+    kept = "SELECT meta_value FROM wp_usermeta WHERE meta_key = '_application_passwords'"
+    before = site.sql(kept)
+    for name in ("<x>deploy", "two  blanks", "line\nbreak", "a%20b", "back\\slash"):
+        assert (
+            "every run would make one more"
+            in site.fails("wp_user", users=[{"login": "heir", "application_passwords": [name]}])["msg"]
+        )
+    assert site.sql(kept) == before
+    odd = {"login": "heir", "application_passwords": ['it\'s "q" 100% & \u00e9']}
+    site.ok("wp_user", users=[odd])
+    assert not site.ok("wp_user", users=[odd])["changed"]
 
 
 # -- plugins and themes

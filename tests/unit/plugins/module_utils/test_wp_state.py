@@ -547,6 +547,11 @@ def test_passwords_are_set_on_creation_only_unless_told():
         (user("erika", email="a@x.org"), ERIKA | {"email_valid": True, "email_taken_by": "anna"}, "address of anna"),
         (user("erika", roles=["emperor"]), ERIKA, "emperor"),
         (user("\u00e9rika", state="absent", delete_content=True), ERIKA, "for erika"),
+        (
+            user("erika", application_passwords=["a", "<x>  b"]),
+            ERIKA | {"application_passwords_as_saved": ["a", "b"]},
+            "as 'b'",
+        ),
     ],
 )
 def test_users_that_cannot_be(entry, now, words):
@@ -713,6 +718,30 @@ def test_installing_names_what_is_missing():
         Installation(ADMIN | {"admin_password": None}, None).check(now)
     assert actions(Installation(ADMIN, "http://x").plan(now)) == [("WordPress", "installed in the database")]
     assert Installation(ADMIN, "http://x").plan(state()).steps == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ({"admin_password": "  "}, "needs admin_password"),
+        ({"admin_user": "j d+x"}, "'j d\\+x' as another login"),
+        ({"admin_user": "two  blanks"}, "another login"),
+        ({"admin_user": " edge"}, "another login"),
+        ({"admin_user": "\u00e9rika"}, "another login"),
+        ({"admin_user": "x" * 61}, "at most 60"),
+    ],
+)
+def test_administrators_that_wordpress_would_make_another_of(declared, words):
+    with pytest.raises(WpCliError, match=words):
+        Installation(ADMIN | declared, "http://x").check(state(installed=False))
+    # It is used for nothing once the site is there.
+    Installation(ADMIN | declared, "http://x").check(state())
+    Installation(ADMIN | {"admin_user": "j. d-x_1@x.org"}, "http://x").check(state(installed=False))
+
+
+def test_an_application_password_that_is_named_twice_is_made_once():
+    plan = Users([user("erika", application_passwords=["a", "a"])]).plan(state(users=[ERIKA]))
+    assert len(plan.steps) == 1
 
 
 def test_an_installation_without_users_gets_its_administrator():
