@@ -155,6 +155,7 @@ class Execution:
         ``patience`` is the longest silence in seconds that is taken for work.
         """
         self._api = client.api
+        self._container = container
         self._feeding: BaseException | None = None
         try:
             self._id = self._api.exec_create(
@@ -172,6 +173,8 @@ class Execution:
             raise WpCliError(f"There is no container {container}: {error.explanation}") from error
         except docker.errors.APIError as error:
             raise WpCliError(f"Docker cannot start {argv[0]} in {container}: {error.explanation or error}") from error
+        except requests.exceptions.RequestException as error:
+            raise self._lost(error) from error
         # What came in the same packet as the answer's header lies in the buffered reader above the socket.
         self._response = raw._response
         self._reader = raw._response.raw._fp.fp
@@ -195,10 +198,21 @@ class Execution:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
 
+    def _lost(self, error: Exception) -> WpCliError:
+        return WpCliError(
+            f"The container {self._container} or the Docker engine went away while a command ran there: {error}. "
+            "See that both are up, and run it again."
+        )
+
     def _exactly(self, size: int) -> bytes:
         parts = []
         while size:
-            part = self._reader.read1(min(size, 1 << 20))
+            try:
+                part = self._reader.read1(min(size, 1 << 20))
+            except TimeoutError:
+                raise
+            except OSError as error:
+                raise self._lost(error) from error
             if not part:
                 break
             parts.append(part)
@@ -221,7 +235,10 @@ class Execution:
     def rc(self) -> int:
         """The exit code, once everything has been read."""
         for _attempt in range(100):
-            state = self._api.exec_inspect(self._id)
+            try:
+                state = self._api.exec_inspect(self._id)
+            except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+                raise self._lost(error) from error
             if not state["Running"] and state["ExitCode"] is not None:
                 return state["ExitCode"]
             time.sleep(0.05)

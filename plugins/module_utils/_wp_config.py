@@ -206,7 +206,7 @@ foreach ($data['salts_wanted'] as $name) {
 }
 $want = $data['want'] + $salts;
 $expected = [];
-$apply = function ($name, $text, $value, $check) use (&$new, &$changes, &$expected, $now, $exists, $file) {
+$apply = function ($name, $text, $value, $check) use (&$new, &$changes, &$expected, $now, $exists, $file, $data) {
     $known = array_key_exists($name, $now['constants']);
     if ($check) $expected[$name] = $value;
     $places = array_values(array_filter(dp_definitions($new), fn ($d) => $d['name'] === $name));
@@ -225,9 +225,10 @@ $apply = function ($name, $text, $value, $check) use (&$new, &$changes, &$expect
     if (count($places) > 1) dp_fail("$name is defined " . count($places) . " times in $file: leave one of them.");
     $place = $places[0];
     if (!$place['literal'] && $check) {
-        $shown = substr($new, $place['from'], $place['to'] - $place['from']);
-        dp_fail("$name is not a literal in $file but an expression (" . substr(preg_replace('/\s+/', ' ', $shown), 0, 80)
-            . "): it is set somewhere else, most likely in the environment. Set it there, or take the line out of the file.");
+        $shown = preg_replace('/\s+/', ' ', substr($new, $place['from'], $place['to'] - $place['from']));
+        $secret = in_array($name, $data['secret'], true) || preg_match('/PASS|SECRET|SALT|TOKEN|KEY/i', $name);
+        dp_fail("$name is not a literal in $file but an expression" . ($secret ? '' : ' (' . substr($shown, 0, 80) . ')')
+            . ": it is set somewhere else, most likely in the environment. Set it there, or take the line out of the file.");
     }
     $new = substr($new, 0, $place['from']) . $text . substr($new, $place['to']);
     $changes[] = ['name' => $name, 'action' => 'changed'];
@@ -377,6 +378,7 @@ class ConfigFile(Resource):
             "want": {name: encoded(value) for name, value in self.want.items()},
             "raw": {name: str(text) for name, text in self.raw.items()},
             "absent": self.absent,
+            "secret": sorted(self.secret),
             "salts": salts,
             "salts_wanted": [name for name in SALTS if name not in spoken_for] if salts != "ignore" else [],
         }

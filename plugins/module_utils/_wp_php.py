@@ -431,7 +431,8 @@ $dp_do = [
         $exists = $current !== $absent;
         $want = dp_option_value($o['name'], $o['want'], $o['merge'], $exists, $exists ? $current : null);
         $wp_settings_errors = [];
-        if ($o['name'] === 'WPLANG' && is_multisite()) update_site_option('WPLANG', $want);
+        // The network's default is the language of its first site.
+        if ($o['name'] === 'WPLANG' && is_multisite() && is_main_site()) update_site_option('WPLANG', $want);
         // An option that is not there reads as false: update_option would find nothing to do for a declared false.
         $done = $exists ? update_option($o['name'], $want, $o['autoload'] ?? null) : add_option($o['name'], $want, '', $o['autoload'] ?? null);
         if ($wp_settings_errors) throw new RuntimeException(wp_strip_all_tags($wp_settings_errors[0]['message']));

@@ -209,10 +209,7 @@ class Site:
         for resource in self.resources:
             query |= resource.query()
         state = self.wp.eval(READ, query, wordpress=False, plugins=False, hidden=self.hidden)
-        if state.get("no_such_site"):
-            raise WpCliError(
-                f"The network has no site {self.wp.url}. Correct url, or create the site first (wp_cli with site create)."
-            )
+        refuse_wrong_site(state, self.wp.url)
         return state
 
     # -- the whole run
@@ -534,6 +531,14 @@ def require_installed(state: dict[str, t.Any]) -> None:
         raise WpCliError("There is no wp-config.php. Create it with wp_config or wp_site.")
     refuse_database(state)
     raise WpCliError("WordPress is not installed yet. Install it with wp_core or wp_site.")
+
+
+def refuse_wrong_site(state: dict[str, t.Any], url: str | None) -> None:
+    """Stop where another site of the network answered. Raises WpCliError."""
+    if state.get("no_such_site"):
+        raise WpCliError(
+            f"The network has no site {url}. Correct url, or create the site first (wp_cli with site create)."
+        )
 
 
 def refuse_database(state: dict[str, t.Any]) -> None:

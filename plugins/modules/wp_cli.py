@@ -73,7 +73,8 @@ EXAMPLES = r"""
   dockpress.hosting.wp_cli:
     container: blog-cron-1
     argv: [site, create, --slug=two]
-    unless: [option, get, home, "--url=http://blog.example.com/two"]
+    # An address that no site has is answered by the first one: ask the network.
+    unless: [eval, "exit(get_blog_id_from_url('blog.example.com', '/two/') ? 0 : 1);"]
 """
 
 RETURN = r"""

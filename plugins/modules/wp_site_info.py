@@ -94,13 +94,35 @@ site:
       description: Sizes and counts, cron events, users, and the sites of a network.
       type: dict
     checksums:
-      description: Whether the code is as WordPress.org delivers it, and what WP-CLI says.
+      description: Whether the code is as WordPress.org delivers it.
+      returned: when O(verify_checksums) is true
       type: dict
+      contains:
+        ok:
+          description: Whether it is; null where that is not known, because the sums of WordPress.org could not be had.
+          type: bool
+        said:
+          description: What WP-CLI says, line by line.
+          type: list
+          elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCli, WpCliError, wp_argument_spec
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import (
+    Result,
+    WpCli,
+    WpCliError,
+    wp_argument_spec,
+)
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_php import READ
+from ansible_collections.dockpress.hosting.plugins.module_utils._wp_state import refuse_wrong_site
+
+
+def checksums(result: Result) -> dict:
+    """What ``core verify-checksums`` found: it ends alike where files differ and where there is nothing to compare them with."""
+    said = result.stdout + result.stderr
+    differs = "doesn't verify against checksums" in said
+    return {"ok": True if result.rc == 0 else False if differs else None, "said": said.splitlines()}
 
 
 def main() -> None:
@@ -113,17 +135,25 @@ def main() -> None:
         supports_check_mode=True,
     )
     names = module.params["options"]
-    query = {"path": module.params["path"], "plugins": {}, "themes": {}, "languages": {}, "info": {}}
+    query = {
+        "path": module.params["path"],
+        "url": module.params["url"],
+        "plugins": {},
+        "themes": {},
+        "languages": {},
+        "info": {},
+    }
     if names:
         query["options"] = [{"name": name} for name in names]
     try:
         with WpCli.from_params(module.params) as wp:
             site = wp.eval(READ, query, wordpress=False, plugins=False)
+            refuse_wrong_site(site, module.params["url"])
             found = site.get("options") or []
             site["options"] = {name: entry["value"] for name, entry in zip(names, found, strict=False)}
             if module.params["verify_checksums"] and site["code"]["version"]:
                 result = wp.run(["core", "verify-checksums", "--exclude=wp-config-docker.php"], check=False)
-                site["checksums"] = {"ok": result.rc == 0, "said": (result.stdout + result.stderr).splitlines()}
+                site["checksums"] = checksums(result)
     except WpCliError as error:
         module.fail_json(**error.as_failure())
     module.exit_json(changed=False, site=site)

@@ -227,6 +227,9 @@ def test_a_definition_behind_an_expression(literal):
     assert len(re.findall(r"define\(\s*'WP_DEBUG'\s*,\s*true", file)) == 1
     before = hashlib.sha256(file.encode()).hexdigest()
     assert "expression" in literal.fails("wp_config", constants={"WP_HOME": "https://elsewhere.test"})["msg"]
+    secret = literal.fails("wp_config", secret_constants={"WP_HOME": "https://elsewhere.test"})["msg"]
+    assert "expression" in secret
+    assert "HTTP_HOST" not in secret
     assert "PHP expression" in literal.fails("wp_config", raw_constants={"NEW": "1 + ;"})["msg"]
     assert "not evaluate" in literal.fails("wp_config", raw_constants={"NEW": "nope()"})["msg"]
     assert hashlib.sha256(literal.sh("cat wp-config.php").encode()).hexdigest() == before
@@ -449,12 +452,21 @@ def test_a_network(tmp_path):
         "unless": ["eval", f"exit(get_blog_id_from_url('{host}', '/two/') ? 0 : 1);"],
     }
     assert "no site" in network.fails("wp_option", options={"blogname": "The second"}, **second)["msg"]
+    assert "no site" in network.fails("wp_site_info", **second)["msg"]
     assert network.ok("wp_cli", **created)["changed"]
     assert network.ok("wp_cli", **created)["skipped_by"] == "unless"
     assert network.get("/two/")[0] == 200
     network.rhythm("wp_option", options={"blogname": "The second"}, **second)
     assert "The second" in network.get("/two/")[2]
     assert "The second" not in network.get()[2]
+    info = network.ok("wp_site_info", options=["blogname"], **second)["site"]
+    assert info["options"] == {"blogname": "The second"}
+    default = "SELECT meta_value FROM wp_sitemeta WHERE meta_key = 'WPLANG'"
+    before = network.sql(default)
+    network.sh("mkdir -p wp-content/languages && touch wp-content/languages/xx_XX.mo")
+    network.rhythm("wp_option", options={"WPLANG": "xx_XX"}, **second)
+    assert network.sql(default) == before
+    network.rhythm("wp_option", absent_options=["WPLANG"], **second)
     person = {"login": "two", "email": "two@example.org", "roles": ["editor"]}
     network.rhythm("wp_user", users=[person], **second)
     assert "editor" in network.sql("SELECT meta_value FROM wp_usermeta WHERE meta_key = 'wp_2_capabilities'")

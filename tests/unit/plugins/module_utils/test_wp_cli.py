@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import re
+import socket
+import struct
 import tarfile
 from types import SimpleNamespace
 
@@ -190,6 +192,64 @@ def test_a_file_of_the_fpm_container_is_read_without_starting_anything():
     assert wp.fpm_file("/usr/src/wordpress/wp-includes/version.php") == "<?php"
     assert asked == [("fpm", "/usr/src/wordpress/wp-includes/version.php")]
     assert wp.processes == 0
+
+
+class Lost:
+    """An engine that starts a command and is away, or has no container any more, at ``point``."""
+
+    def __init__(self, point, error):
+        self.api = self
+        self.point, self.error = point, error
+        here, there = socket.socketpair()
+        there.sendall(struct.pack(">BxxxL", 1, 2) + b"ok")
+        there.close()
+        reader = here.makefile("rb")
+        self.raw = SimpleNamespace(
+            _sock=here,
+            _response=SimpleNamespace(raw=SimpleNamespace(_fp=SimpleNamespace(fp=self)), close=reader.close),
+        )
+        self.reader = reader
+
+    def _go(self, point):
+        if self.point == point:
+            raise self.error
+
+    def read1(self, size):
+        self._go("read")
+        return self.reader.read1(size)
+
+    def exec_create(self, *_args, **_options):
+        self._go("create")
+        return {"Id": "x"}
+
+    def exec_start(self, *_args, **_options):
+        self._go("start")
+        return self.raw
+
+    def exec_inspect(self, _id):
+        self._go("inspect")
+        return {"Running": False, "ExitCode": 0}
+
+
+@pytest.mark.skipif(bool(_wp_cli.DOCKER_IMPORT_ERROR), reason="no docker SDK")
+def test_an_engine_that_goes_away_is_told():
+    def run(point, error=None):
+        execution = _wp_cli.Execution(Lost(point, error), "cron", ["true"])
+        return list(execution), execution.rc
+
+    assert run("never") == ([(1, b"ok")], 0)
+    refused = _wp_cli.requests.exceptions.ConnectionError("refused")
+    for point, error in (
+        ("create", refused),
+        ("start", refused),
+        ("read", ConnectionResetError("reset")),
+        ("inspect", refused),
+        ("inspect", _wp_cli.docker.errors.NotFound("No such exec instance")),
+    ):
+        with pytest.raises(WpCliError, match="container cron or the Docker engine went away"):
+            run(point, error)
+    with pytest.raises(TimeoutError):
+        run("read", TimeoutError())
 
 
 class Containers:
