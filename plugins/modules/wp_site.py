@@ -209,7 +209,7 @@ page:
   returned: when O(verify_page) is given
   type: dict
 application_passwords:
-  description: New application passwords by login and name. Register the task with C(no_log).
+  description: New application passwords by login and name, in the clear. Set C(no_log) on the task.
   returned: when some were made
   type: dict
 """

@@ -30,6 +30,11 @@ COLLECTION = "ansible_collections/dockpress/hosting/plugins"
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
+def inside_json(text: str) -> str:
+    """How ``json.dumps`` writes a text, without the quotes around it."""
+    return json.dumps(text)[1:-1]
+
+
 class Host:
     """A Docker host on which module programs run. ``prefix``: the command that reaches it, empty for this machine."""
 
