@@ -55,7 +55,9 @@ SYSTEM_UNITS = (
     "ufw.service",
     "firewalld.service",
     "apparmor.service",
-    "apt-*.service",
+    "apt-daily*.service",
+    "apt-news.service",
+    "esm-cache.service",
     "dpkg-*.service",
     "unattended-upgrades.service",
     "packagekit.service",
@@ -66,6 +68,8 @@ SYSTEM_UNITS = (
     "lvm2-*.service",
     "blk-availability.service",
     "multipathd.service",
+    "open-iscsi.service",
+    "iscsid.service",
     "smartmontools.service",
     "smartd.service",
     "irqbalance.service",
@@ -76,14 +80,15 @@ SYSTEM_UNITS = (
     "open-vm-tools.service",
     "vgauth.service",
     "vmtoolsd.service",
-    "cloud-*.service",
     "cloud-init*.service",
+    "cloud-config.service",
+    "cloud-final.service",
     "hc-utils.service",
     "walinuxagent.service",
     "google-*.service",
     "amazon-ssm-agent.service",
     "snapd*.service",
-    "snap.*.service",
+    "snap.lxd.activate.service",
     "console-setup.service",
     "keyboard-setup.service",
     "kmod*.service",
@@ -105,6 +110,10 @@ SYSTEM_UNITS = (
     "upower.service",
     "fwupd*.service",
     "wpa_supplicant*.service",
+    "ModemManager.service",
+    "apport*.service",
+    "lastlog2-import.service",
+    "wtmpdb-*.service",
     "setvtrgb.service",
     "sysstat*.service",
     "fail2ban.service",
@@ -312,7 +321,7 @@ def examine(
 ) -> dict:
     """Join everything; see the module's RETURN for the result.
 
-    :param engine_sockets: where the engine may listen itself, as C(tcp://ADDRESS:PORT).
+    :param engine_sockets: where the engine may listen itself, as C(tcp://ADDRESS:PORT), or a shell pattern of that.
     :param activated: sockets on the network that systemd holds for units, as (socket, its unit).
     """
     for listener in listeners:
@@ -347,7 +356,8 @@ def examine(
     # Ports that containers publish are listened on by docker-proxy, or by the engine itself; any other one of theirs is a door.
     for listener in listeners:
         local = listener.address in ("127.0.0.1", "[::1]") or listener.address.startswith("127.")
-        declared = f"{listener.protocol}://{listener.address}:{listener.port}" in (engine_sockets or [])
+        address = f"{listener.protocol}://{listener.address}:{listener.port}"
+        declared = address in (engine_sockets or []) or matching(address, engine_sockets or [])
         if (
             engine_pids & set(listener.pids)
             and f"{listener.protocol}/{listener.port}" not in published

@@ -24,7 +24,7 @@ options:
     default: []
   engine_sockets:
     description:
-      - Addresses on which the engine itself may listen on the network, as V(tcp://10.0.0.5:2376).
+      - Addresses on which the engine itself may listen on the network, as V(tcp://10.0.0.5:2376), or a shell pattern as V(udp://*:7946).
       - Ports that containers publish need not be named.
     type: list
     elements: str

@@ -104,6 +104,45 @@ def examine(processes, listeners=(), allowed=(), enabled=(), ports=("tcp/8080",)
     )
 
 
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "snap.nextcloud.mysql.service",
+        "apt-cacher-ng.service",
+        "cloud-sql-proxy.service",
+        "wtmpdb.service",
+    ],
+)
+def test_names_that_begin_like_the_systems(unit):
+    assert not _processes.matching(unit, _processes.SYSTEM_UNITS)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "apt-daily-upgrade.service",
+        "cloud-init-local.service",
+        "cloud-final.service",
+        "snap.lxd.activate.service",
+        "ModemManager.service",
+        "wtmpdb-update-boot.service",
+        "lastlog2-import.service",
+    ],
+)
+def test_units_of_stock_servers(unit):
+    assert _processes.matching(unit, _processes.SYSTEM_UNITS)
+
+
+def test_what_a_swarm_listens_on_is_declared_for_any_address():
+    line = 'tcp LISTEN 0 4096 {} *:* users:(("dockerd",pid=300,fd=9))\n'
+    swarm = ["tcp://*:2377", "tcp://*:7946"]
+    for address in ("*:2377", "10.0.0.5:2377", "[::]:7946"):
+        listeners = _processes.parse_ss(line.format(address))
+        assert examine(host(), listeners)["violations"]
+        assert not examine(host(), listeners, sockets=swarm)["violations"]
+    assert examine(host(), _processes.parse_ss(line.format("*:2375")), sockets=swarm)["violations"]
+
+
 def test_a_quiet_host():
     result = examine(
         host(), _processes.parse_ss(SS)[2:3], enabled=["docker.service", "ssh.service", "systemd-timesyncd.service"]
