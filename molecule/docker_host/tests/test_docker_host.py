@@ -395,6 +395,33 @@ def test_rules_that_nobody_confirms_take_themselves_back(published):
     shell("hard1", f"cp /root/kept {candidate}")
 
 
+@pytest.mark.parametrize("chain", ["INPUT", "DOCKER-USER"])
+def test_rules_that_others_are_put_before_are_not_in_force(published, chain):
+    compare = ("/usr/local/sbin/dockpress-firewall", "compare")
+    assert on("hard1", *compare, check=False).returncode == 0
+    on("hard1", "iptables", "-I", chain, "-p", "tcp", "--dport", "8081", "-j", "ACCEPT")
+    try:
+        assert on("hard1", *compare, check=False).returncode == 1
+    finally:
+        on("hard1", "iptables", "-D", chain, "-p", "tcp", "--dport", "8081", "-j", "ACCEPT")
+    assert on("hard1", *compare, check=False).returncode == 0
+
+
+@LONG
+def test_a_firewall_that_is_no_longer_wanted_is_taken_away(published):
+    off = ("playbooks/provision.yml", "--tags=firewall")
+    result = play(*off, *variables(docker_host_firewall=False))
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert "DOCKPRESS" not in shell("hard1", "iptables -S; ip6tables -S")
+    assert on("hard1", "systemctl", "is-enabled", "dockpress-firewall", check=False).returncode != 0
+    assert answers(PUBLIC["hard1"], 8081)
+    again = play(*off, *variables(docker_host_firewall=False))
+    assert "changed=0" in again.stdout
+    result = play(*off)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert reachable() == ONLY_ALLOWED
+
+
 def test_stray_processes_stop_the_play_and_ansible_itself_does_not():
     """One that listens, and one that does not."""
     strays = {
