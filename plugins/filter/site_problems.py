@@ -211,6 +211,10 @@ def placement_problems(hostvars: Mapping, groups: Mapping, site: str, values: Ma
     for other in others:
         if other["stack"] == own["stack"]:
             yield f"wordpress_stack_name ({own['stack']}) is also that of {other['site']} on {docker_host}; write another"
+        for one, two in ((own, other), (other, own)):
+            # A drill removes all that goes by these names.
+            if two["stack"] == f"{one['stack']}-drill" or two["site"] == f"{one['site']}.drill":
+                yield f"a drill of {one['site']} makes and removes what is named like {two['site']} on {docker_host}; name one of them otherwise"
     taken = [(f"is also published by {other['site']}", other) for other in others]
     taken += [(f"is {each['name']}", each) for each in monitoring_ports(hostvars, groups, docker_host)]
     for what, other in taken:

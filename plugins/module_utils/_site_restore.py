@@ -225,8 +225,11 @@ def proof(site: Site, found: _backup_set.BackupSet, url: str, address: str) -> d
         page = fetch(site, url, f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", address)
         if page["status"] != 200 or not page["whole"]:
             raise RestoreError(f"The post {seen['post']['link']} answers {page['status']} with {page['bytes']} bytes.")
-    # Needs the sums of WordPress.org; a host that does not reach it proves the rest all the same.
+    # Needs the sums of WordPress.org; a stack that does not reach it proves the rest all the same.
     sums = site.wp.run(["core", "verify-checksums", "--skip-plugins", "--skip-themes"], check=False)
+    wrong = [line for line in sums.stderr.splitlines() if "doesn't verify" in line or "should not exist" in line]
+    if wrong:
+        raise RestoreError(f"The code of the restored site is not WordPress' own: {wrong[0].strip()}")
     return {
         "attachments": seen["attachments"],
         "users": seen["users"],

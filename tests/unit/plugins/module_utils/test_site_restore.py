@@ -204,3 +204,23 @@ def test_a_safety_set_that_fails_is_told_with_the_way_round_it(site, tmp_path, m
     with pytest.raises(RestoreError, match=r"repair or drop it\. .*backup_safety=false.* The site was not touched"):
         _site_restore.restore(site, found(tmp_path, url=URL))
     assert not site.journal.exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        ("Error: Couldn't get checksums from WordPress.org.", "Couldn't get checksums"),
+        ("Warning: File doesn't verify against checksum: wp-load.php\nError: WordPress ...", "checksum: wp-load.php"),
+        ("Warning: File should not exist: wp-includes/x.php", "not exist: wp-includes/x.php"),
+    ],
+)
+def test_code_that_is_not_wordpress_own_is_no_proof(site, tmp_path, said, outcome):
+    site.wp = Answers(seen([]))
+    site.wp.run = lambda argv, **options: Result(1, b"", said.encode(), argv)
+    if said.startswith("Error"):
+        told = _site_restore.proof(site, found(tmp_path), "http://blog.example.com", "http://web")["core_checksums"]
+    else:
+        with pytest.raises(RestoreError) as failed:
+            _site_restore.proof(site, found(tmp_path), "http://blog.example.com", "http://web")
+        told = str(failed.value)
+    assert outcome in told
