@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.dockpress.hosting.plugins.module_utils import _archive, _backup_set, _tree_swap
 from ansible_collections.dockpress.hosting.plugins.module_utils._dump import Database, quote
-from ansible_collections.dockpress.hosting.plugins.module_utils._lock import container_lock, site_lock
+from ansible_collections.dockpress.hosting.plugins.module_utils._lock import container_lock, lock_path, site_lock
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_cli import WpCli, WpCliError, wp_argument_spec
 from ansible_collections.dockpress.hosting.plugins.module_utils._wp_database import site_prefixes
 
@@ -117,6 +117,19 @@ class Site:
         """Hold the site's lock, the same that all that changes a site takes. Raises LockError with who has it."""
         path = container_lock(self.database.attrs)
         with site_lock(path, self.params["lock_timeout"], f"{holder} of {self.name}"):
+            yield
+
+    @contextlib.contextmanager
+    def lock_of(self, source: str, holder: str) -> t.Iterator[None]:
+        """Hold the lock of another site as well, to write among its sets: its own runs clear away what is not finished there."""
+        path = lock_path(source)
+        # It may be this site, whose lock we have.
+        own = path == container_lock(self.database.attrs)
+        with (
+            contextlib.nullcontext()
+            if own
+            else site_lock(path, self.params["lock_timeout"], f"{holder} of {self.name}")
+        ):
             yield
 
     def installed(self) -> bool:

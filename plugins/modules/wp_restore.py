@@ -231,7 +231,8 @@ def run(module: AnsibleModule, started: float) -> dict:
         recovered = "" if module.check_mode else site.recover()
         if params["repository"]:
             repository = _restic.Repository(site.client, params["restic_image"], params["repository"])
-            found = repository.fetch(site.root, source, params["set"])
+            with site.lock_of(source, "wp_restore"):
+                found = repository.fetch(site.root, source, params["set"])
         else:
             found = _backup_set.find(site.root, source, params["set"])
         base = {"set": found.summary(), "recovered": recovered}

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import types
 
 import pytest
-from ansible_collections.dockpress.hosting.plugins.module_utils import _site_restore, _tree_swap
+from ansible_collections.dockpress.hosting.plugins.module_utils import (
+    _lock,
+    _site_backup,
+    _site_restore,
+    _tree_swap,
+)
 from ansible_collections.dockpress.hosting.plugins.module_utils._backup_set import BackupSet
 from ansible_collections.dockpress.hosting.plugins.module_utils._dump import DumpError, DumpInfo
 from ansible_collections.dockpress.hosting.plugins.module_utils._site_backup import RestoreError, Site
@@ -224,3 +230,24 @@ def test_code_that_is_not_wordpress_own_is_no_proof(site, tmp_path, said, outcom
             _site_restore.proof(site, found(tmp_path), "http://blog.example.com", "http://web")
         told = str(failed.value)
     assert outcome in told
+
+
+def test_what_is_brought_lies_under_the_lock_of_the_site_that_it_is_of(site, tmp_path, monkeypatch):
+    def path(name):
+        return str(tmp_path / f"{name}.lock")
+
+    def backup(name):
+        """Another process that wants to work on that site, and does not wait."""
+        return _lock.site_lock(path(name), 0, "wp_backup")
+
+    monkeypatch.setattr(_site_backup, "lock_path", path)
+    monkeypatch.setattr(_lock, "lock_path", path)
+    site.database = types.SimpleNamespace(attrs={"Config": {"Labels": {"dockpress.site": site.name}}})
+    with site.lock_of("shop.example.com", "wp_restore"):
+        with pytest.raises(_lock.LockError, match=f"held by wp_restore of {site.name}"), backup("shop.example.com"):
+            pass
+        with backup(site.name):
+            pass
+    # Its own lock it has already.
+    with backup(site.name), site.lock_of(site.name, "wp_restore"):
+        pass
