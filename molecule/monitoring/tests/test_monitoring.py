@@ -450,12 +450,20 @@ def test_bad_input_is_refused_before_anything_changes(own_rules, variables, word
     assert configuration() == before
 
 
-def test_changed_rules_are_reloaded_without_a_restart(own_rules):
+def test_changed_rules_are_reloaded_without_a_restart_and_a_changed_secret_arrives(own_rules):
+    """Alertmanager, which uses the secret, is made anew; Prometheus does not even see it. The receiver takes either address."""
     started = query("process_start_time_seconds{job='prometheus'}")[0]["value"][1]
-    files = json.dumps({"monitoring_rule_files": [str(own_rules / "good.yml")]})
-    play("playbooks/monitoring.yml", "--limit", "web1", "-e", files)
+    read = ("docker", "exec", "monitoring-alertmanager-1", "cat", "/run/secrets/slack")
+    address = f"http://{SUBNET}.2.11:8090/slack"
+    assert on("web1", *read) == address
+    changed = json.dumps(
+        {"monitoring_rule_files": [str(own_rules / "good.yml")], "monitoring_secrets": {"slack": f"{address}/"}}
+    )
+    play("playbooks/monitoring.yml", "--limit", "web1", "-e", changed)
     wait("the new rule is in force", 20, lambda: query("own:one"))
     assert query("process_start_time_seconds{job='prometheus'}")[0]["value"][1] == started
+    assert on("web1", *read) == f"{address}/"
+    assert on("web1", "docker", "exec", "monitoring-prometheus-1", "ls", "/run").split().count("secrets") == 0
 
 
 def test_history_survives_a_kill():
