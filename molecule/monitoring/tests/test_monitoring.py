@@ -466,6 +466,25 @@ def test_changed_rules_are_reloaded_without_a_restart_and_a_changed_secret_arriv
     assert on("web1", "docker", "exec", "monitoring-prometheus-1", "ls", "/run").split().count("secrets") == 0
 
 
+def test_a_database_that_refuses_the_exporters_user_fails_the_play_after_everything_else_is_up():
+    def sql(user: str, text: str) -> None:
+        client = f"MYSQL_PWD=$(cat /run/secrets/db_root_password) mariadb --user={user} --protocol=socket"
+        on("web1", "docker", "exec", "-i", "one-sandbox-test-database-1", "sh", "-c", client, text=text)
+
+    names = "'{0}'@'localhost' TO '{1}'@'localhost', '{2}'@'%' TO '{3}'@'%'"
+    sql("root", "RENAME USER " + names.format("root", "away", "dockpress_exporter", "exporter_away"))
+    try:
+        said = play("playbooks/monitoring.yml", "--limit", "web1", good=False)
+    finally:
+        sql("away", "RENAME USER " + names.format("away", "root", "exporter_away", "dockpress_exporter"))
+    assert "one.sandbox.test: no account for the mysqld exporter could be made" in said
+    assert "wordpress_db_root_password is not the password" in said
+    # web1 is the server as well: the rule of the test before is gone from it.
+    wait("the server has its own rules again", 20, lambda: "own:one" not in dict(rules()))
+    # The password that the exporter had is still the one that it takes.
+    wait("the database is measured again", 40, lambda: query('mysql_up{site="one.sandbox.test"} == 1'))
+
+
 def test_history_survives_a_kill():
     first = "min_over_time(timestamp(up{job='prometheus'})[1h:2s])"
     before = query(first)[0]["value"][1]

@@ -1,6 +1,6 @@
 """Prepares the sites of this host for being measured; runs on the host, standard library only.
 
-Standard input: {"stacks": [...], "credentials": path, "check": bool}. Every database gets an account of its own for the
+Standard input: {"sites": {stack: site}, "credentials": path, "check": bool}. Every database gets an account of its own for the
 mysqld exporter, that sees its state but no data. The passwords are made here and kept in the exporter's
 configuration. Prints {"stacks": [those that are there], "changed": [...], "problems": [...], "digest": of the credentials,
 "kernel_log": whether it can be read}.
@@ -34,16 +34,30 @@ def inside(stack, script, text):
 
 
 def prepare(stack, password, check):
-    """(whether an account was made, its password, what went wrong)"""
+    """(whether an account was made, its password, what the database said against it)"""
     if password and inside(stack, AS_EXPORTER, password + "\n").returncode == 0:
         return False, password, ""
     if check:
         return True, password, ""
-    password = secrets.token_urlsafe(24)
-    done = inside(stack, AS_ROOT, ACCOUNT.format(user=USER, password=password))
+    new = secrets.token_urlsafe(24)
+    done = inside(stack, AS_ROOT, ACCOUNT.format(user=USER, password=new))
     if done.returncode:
-        return False, "", f"{stack}: no account for the exporter could be made: {done.stderr.strip()[-300:]}"
-    return True, password, ""
+        return False, password, done.stderr.strip()[-300:] or f"mariadb ended with {done.returncode}"
+    return True, new, ""
+
+
+def explain(site, stack, words):
+    if "Access denied" in words:
+        remedy = (
+            "wordpress_db_root_password is not the password of the database's root, which is set once, with the database. Set it "
+            "to what it was, or set root's password in the database, and run playbooks/wordpress.yml for the site"
+        )
+    else:
+        remedy = f"Look at the database's log (docker logs {stack}-database-1) and get it to answer"
+    return (
+        f"{site}: no account for the mysqld exporter could be made in its database, which is not measured: {words}. "
+        f"{remedy}; then run playbooks/monitoring.yml again."
+    )
 
 
 def kernel_log(path="/dev/kmsg"):
@@ -64,16 +78,17 @@ def main():
     known.read(path)
     networks = set(docker("network", "ls", "--format", "{{.Name}}").stdout.split())
     running = set(docker("ps", "--format", "{{.Names}}").stdout.split())
-    stacks = [stack for stack in wanted["stacks"] if {f"{stack}_front", f"{stack}_back"} <= networks]
+    stacks = [stack for stack in wanted["sites"] if {f"{stack}_front", f"{stack}_back"} <= networks]
+    # A database that is stopped is none to complain of: a site that has moved away leaves one.
     reachable = [stack for stack in stacks if f"{stack}-database-1" in running]
     passwords = {stack: known.get(f"client.{stack}", "password", fallback="") for stack in stacks}
     changed, problems = [], []
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         jobs = {stack: pool.submit(prepare, stack, passwords[stack], wanted["check"]) for stack in reachable}
     for stack, job in jobs.items():
-        made, passwords[stack], problem = job.result()
+        made, passwords[stack], words = job.result()
         changed += [stack] if made else []
-        problems += [problem] if problem else []
+        problems += [explain(wanted["sites"][stack], stack, words)] if words else []
 
     # The exporter wants a section `client`, though no target uses it.
     lines = ["[client]", "user = none", "password = none"]

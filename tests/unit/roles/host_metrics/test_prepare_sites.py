@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib.util
+import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -21,3 +26,53 @@ def script():
 @pytest.mark.parametrize("path", ["/nowhere/kmsg", "/dev/null"])
 def test_what_is_not_the_kernels_log_is_not_passed_to_cadvisor(script, path):
     assert script.kernel_log(path) is False
+
+
+# Four sites: one is sound, one has another root password, one is starting, one has moved away and left its containers stopped.
+DOCKER = """#!/bin/sh
+case "$1 $2" in
+"network ls") for stack in sound denied starting moved; do echo "${stack}_front"; echo "${stack}_back"; done ;;
+"ps "*) for stack in sound denied starting; do echo "$stack-database-1"; done ;;
+"exec "*)
+    case "$*" in *dockpress_exporter*) exit 1 ;; esac
+    case "$3" in
+    sound-*) ;;
+    denied-*) echo "ERROR 1045 (28000): Access denied for user 'root'@'localhost' (using password: YES)" >&2; exit 1 ;;
+    *) echo "ERROR 2002 (HY000): Can't connect to local server through socket" >&2; exit 1 ;;
+    esac ;;
+esac
+"""
+
+
+def test_a_database_that_cannot_be_prepared_is_told_with_its_site_and_takes_nothing_from_others(tmp_path):
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER, encoding="utf-8")
+    docker.chmod(0o755)
+    credentials = tmp_path / "private" / "mysqld" / "my.cnf"
+    credentials.parent.mkdir(parents=True)
+    credentials.write_text(
+        "".join(f"[client.{stack}]\nuser = x\npassword = kept-{stack}\n" for stack in ("denied", "moved")),
+        encoding="utf-8",
+    )
+    sites = {stack: f"{stack}.example" for stack in ("sound", "denied", "starting", "moved", "not-there-yet")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.read_text(encoding="utf-8")],
+        input=json.dumps({"sites": sites, "credentials": str(credentials), "check": False}),
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = json.loads(done.stdout)
+    assert said["stacks"] == ["sound", "denied", "starting", "moved"]
+    assert said["changed"] == ["sound"]
+    denied, starting = said["problems"]
+    for word in ("denied.example:", "Access denied", "wordpress_db_root_password", "playbooks/wordpress.yml"):
+        assert word in denied
+    assert starting.startswith("starting.example:") and "docker logs starting-database-1" in starting
+    written = configparser.RawConfigParser()
+    written.read(credentials)
+    assert len(written["client.sound"]["password"]) > 20
+    # What the exporter may have got in with until now is not thrown away.
+    assert written["client.denied"]["password"] == "kept-denied"
+    assert written["client.moved"]["password"] == "kept-moved"
