@@ -153,9 +153,12 @@ def back_up(module: AnsibleModule) -> dict:
     site = Site(params)
     with site.wp:
         with site.lock("wp_backup"):
+            # Whatever else fails, a site that may write again does.
+            if params["freeze"] is False:
+                site.freeze(False)
             recovered = site.recover()
-            if params["freeze"] is not None:
-                site.freeze(params["freeze"])
+            if params["freeze"]:
+                site.freeze(True)
             made, warnings = site.take_set(track=params["track"], since=params["since"])
         seconds = round(time.monotonic() - started, 1)
         for warning in warnings:
