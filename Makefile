@@ -68,7 +68,7 @@ dev: venv ## A WordPress site on this machine, to develop on (DEV_DIR=./dev DEV_
 	$(DEV_PLAYBOOK) $(ARGS)
 
 dev-wp: ## WP-CLI in it: make dev-wp ARGS="plugin list"
-	@docker exec -i $$([ -t 0 ] && echo -t) $(notdir $(abspath $(DEV_DIR)))-cron-1 wp $(ARGS)
+	@docker exec -i $$([ -t 0 ] && echo -t) $(notdir $(realpath $(DEV_DIR)))-cron-1 wp $(ARGS)
 
 dev-mail: venv ## The mails that it has caught
 	@python playbooks/files/show_mails.py $(DEV_DIR)/mail

@@ -118,10 +118,12 @@ def test_the_log_is_a_file_of_the_owner(here):
     assert page(here, "/wp-content/debug.log").status_code == 404
 
 
-def test_export_break_import_brings_the_page_back(here):
+def test_export_break_import_brings_the_page_back(here, tmp_path):
     here.wp("post", "create", "--post_title=Precious words", "--post_status=publish")
     assert "Precious words" in page(here).text
-    here.docs("dev-export")
+    # The folder goes by another name as well.
+    (tmp_path / "link").symlink_to(here.folder)
+    here.docs("dev-export", DEV_DIR=str(tmp_path / "link"))
     here.wp("db", "query", "TRUNCATE wp_posts; TRUNCATE wp_options")
     assert "Precious words" not in page(here).text
     here.docs("dev-import")
@@ -202,6 +204,8 @@ def test_a_second_copy_by_a_user_who_is_not_root(here, developer):
 
     developer.docs("dev", **(here.environment | second))
     assert page(here, port=here.port + 1).status_code == 200
+    counts = recap(developer.docs("dev", **(here.environment | second)))
+    assert all(one["changed"] == one["failed"] == 0 for one in counts.values()), counts
     assert "Precious words" not in page(here, port=here.port + 1).text
     assert "Precious words" in page(here).text
     others = [str(path) for path in developer.home.rglob("*") if path.lstat().st_uid != developer.uid]
