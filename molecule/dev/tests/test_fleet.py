@@ -215,9 +215,16 @@ def test_the_drawing_shows_the_hosts_and_marks_what_differs(here):
 
     on_web2 = ["docker", "exec", f"{here.sandbox}-web2", "docker"]
     here._run([*on_web2, "stop", "staging-localhost-cron-1"], "")
+    shell = ["docker", "exec", "-i", f"{here.sandbox}-web2", "sh", "-c"]
+    refused = "services: {web: {image: x, ports: ['nonsense:80']}}"
+    here._run([*shell, "mkdir /srv/dockpress/refused; cat >/srv/dockpress/refused/compose.yaml"], refused)
     docs.run("topology")
     here._run([*on_web2, "start", "staging-localhost-cron-1"], "")
-    assert "staging-localhost-cron-1 is exited" in drawn_texts()
+    here._run([*shell, "rm -r /srv/dockpress/refused"], "")
+    texts = drawn_texts()
+    assert "staging-localhost-cron-1 is exited" in texts
+    # One file that is refused takes nothing else out of the drawing.
+    assert any(text.startswith("refused: ") for text in texts)
 
 
 def test_any_compose_file_is_drawn_and_a_refused_one_says_why(here, tmp_path):
