@@ -24,7 +24,7 @@ FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.DOTALL | re.
 # What looks like a shell, whatever it is called: it has to be run by something.
 SHELLS = {"bash", "sh", "shell", "console", "shell-session"}
 # Commands that are indented instead of fenced would escape.
-INDENTED = re.compile(r"^(?: {4}|\t)\s*(?P<command>ansible\S* .*)$", re.MULTILINE)
+INDENTED = re.compile(r"^(?: {4}|\t)\s*(?P<command>(?:ansible\S*|docker|restic) .*)$", re.MULTILINE)
 CALL = re.compile(r"""\bdocs(?:\.run)?\(\s*["']([a-z0-9-]+)["']|docs\.py\s+run\s+([a-z0-9-]+)""")
 
 

@@ -29,6 +29,7 @@ def test_a_page_whose_blocks_are_run_is_good():
         (GOOD + GOOD, {"one": []}, "that of a block of a.md, too"),
         (GOOD.replace("```bash", "```text"), {"one": []}, "only bash is run"),
         (GOOD + "\nor\n\n    ansible-playbook dockpress.hosting.audit\n", {"one": []}, "no block holds the command"),
+        (GOOD + "\nor\n\n    restic snapshots\n", {"one": []}, "no block holds the command"),
         (GOOD, {"one": [], "two": ["test.py"]}, "test.py: there is no block two"),
     ],
 )
