@@ -373,6 +373,10 @@ def test_copies_off_the_host(shop, good_set):
     assert "403" in shop.on_host(restic.format("forget --keep-last 1 --unsafe-allow-remove-all latest"), check=False)
     assert {first, taken} <= set(re.findall(r"\d{8}T\d{6}Z", shop.on_host(restic.format("snapshots"))))
     shop.on_host(restic.format("check --read-data"))
+    # A drill from there proves what is there, and leaves the set on the host.
+    shop.on_host(f"rm -rf {SETS}/{shop.name}/{taken}")
+    play("drill", "--limit", shop.name, *adding, "-e", "drill_repository=offsite", "-e", f"drill_set={taken}")
+    assert "proven" in json.loads(shop.on_host(f"cat {SETS}/{shop.name}/{taken}/proof.json"))
     # A site from there, when its host has lost the set.
     shop.on_host(f"rm -rf {SETS}/{shop.name}/{taken}")
     restore(shop, *adding, "-e", "restore_repository=offsite", "-e", f"restore_set={taken}")
