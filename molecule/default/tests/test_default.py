@@ -58,7 +58,9 @@ PLAIN = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "A
 
 
 def play(*arguments, playbook="playbooks/wordpress.yml", limit="blog.localhost", environment=None):
-    command = ["ansible-playbook", playbook, *INVENTORIES, "--limit", limit, *arguments]
+    # A limit of whatever kind leaves this machine itself out, where no inventory names it.
+    limited = ["--limit", limit] if limit else []
+    command = ["ansible-playbook", playbook, *INVENTORIES, *limited, *arguments]
     return subprocess.run(
         command,
         cwd=ROOT,
@@ -617,7 +619,7 @@ def test_a_run_over_a_bare_host_killed_at_many_points_is_finished_by_the_next(tm
     )
     arguments = ["-i", str(inventory), *extra(sandbox_hosts=hosts)]
     options = {"playbook": "playbooks/site.yml", "limit": "web3,bare.localhost"}
-    assert play(*arguments, playbook="playbooks/sandbox.yml", limit="localhost").returncode == 0
+    assert play(*arguments, playbook="playbooks/sandbox.yml", limit=None).returncode == 0
     try:
         for task, seconds in HOST_STEPS + SITE_STEPS:
             kill_within(task, seconds, *arguments, **options)
@@ -628,7 +630,7 @@ def test_a_run_over_a_bare_host_killed_at_many_points_is_finished_by_the_next(tm
         assert wp(web3, "user", "list", "--field=user_login", stack="/srv/dockpress/bare-localhost") == "admin"
     finally:
         hosts[2]["state"] = "absent"
-        play("-i", str(inventory), *extra(sandbox_hosts=hosts), playbook="playbooks/sandbox.yml", limit="localhost")
+        play("-i", str(inventory), *extra(sandbox_hosts=hosts), playbook="playbooks/sandbox.yml", limit=None)
 
 
 def test_pages_in_a_browser():
