@@ -485,7 +485,14 @@ def test_a_database_that_refuses_the_exporters_user_fails_the_play_after_everyth
     wait("the database is measured again", 40, lambda: query('mysql_up{site="one.sandbox.test"} == 1'))
 
 
+def wait_for_quiet():
+    wait("every target is up", 60, lambda: all(each["value"][1] == "1" for each in query("up")))
+    wait("nothing fires", 120 * PATIENCE, lambda: not query('ALERTS{alertstate="firing",alertname!="Watchdog"}'))
+
+
 def test_history_survives_a_kill():
+    # What fires when it is killed would seem to fire for five minutes more.
+    wait_for_quiet()
     first = "min_over_time(timestamp(up{job='prometheus'})[1h:2s])"
     before = query(first)[0]["value"][1]
     killed = process("monitoring-prometheus-1")
@@ -509,8 +516,7 @@ def told(kind: str, since: int, status: str = "firing") -> list[dict]:
 
 
 def test_a_container_that_is_gone_is_told_and_one_made_anew_is_not():
-    wait("every target is up", 60, lambda: all(each["value"][1] == "1" for each in query("up")))
-    wait("nothing fires", 120 * PATIENCE, lambda: not query('ALERTS{alertstate="firing",alertname!="Watchdog"}'))
+    wait_for_quiet()
     since = len(received("webhook"))
     folder = "/srv/dockpress/one-sandbox-test"
     on(
@@ -539,8 +545,7 @@ def test_a_container_that_is_gone_is_told_and_one_made_anew_is_not():
 @pytest.fixture(scope="module")
 def faults():
     """Four faults at once: a stopped database, a container that dies again and again, a full volume, a host cut off."""
-    wait("every target is up", 60, lambda: all(each["value"][1] == "1" for each in query("up")))
-    wait("nothing fires", 120 * PATIENCE, lambda: not query('ALERTS{alertstate="firing",alertname!="Watchdog"}'))
+    wait_for_quiet()
     since = len(received("webhook"))
     on(
         "web1",
