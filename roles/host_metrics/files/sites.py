@@ -3,7 +3,7 @@
 Standard input: {"sites": {stack: site}, "credentials": path, "check": bool}. Every database gets an account of its own for the
 mysqld exporter, that sees its state but no data. The passwords are made here and kept in the exporter's
 configuration. Prints {"stacks": [those that are there], "changed": [...], "problems": [...], "digest": of the credentials,
-"kernel_log": whether it can be read}.
+"networks": digest of the identities of their networks, "kernel_log": whether it can be read}.
 """
 
 import concurrent.futures
@@ -71,14 +71,19 @@ def kernel_log(path="/dev/kmsg"):
     return device == os.makedev(1, 11)
 
 
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def main():
     wanted = json.load(sys.stdin)
     path = pathlib.Path(wanted["credentials"])
     known = configparser.RawConfigParser()
     known.read(path)
-    networks = set(docker("network", "ls", "--format", "{{.Name}}").stdout.split())
+    shown = docker("network", "ls", "--no-trunc", "--format", "{{.Name}} {{.ID}}").stdout
+    networks = dict(line.split() for line in shown.splitlines())
     running = set(docker("ps", "--format", "{{.Names}}").stdout.split())
-    stacks = [stack for stack in wanted["sites"] if {f"{stack}_front", f"{stack}_back"} <= networks]
+    stacks = [stack for stack in wanted["sites"] if {f"{stack}_front", f"{stack}_back"} <= networks.keys()]
     # A database that is stopped is none to complain of: a site that has moved away leaves one.
     reachable = [stack for stack in stacks if f"{stack}-database-1" in running]
     passwords = {stack: known.get(f"client.{stack}", "password", fallback="") for stack in stacks}
@@ -108,7 +113,9 @@ def main():
                 "stacks": stacks,
                 "changed": changed,
                 "problems": problems,
-                "digest": hashlib.sha256(text.encode()).hexdigest()[:16],
+                "digest": digest(text),
+                # A site that was removed and made anew has other networks of the same names, to which nobody is connected.
+                "networks": digest("".join(networks[f"{stack}_{end}"] for stack in stacks for end in ("front", "back"))),
                 "kernel_log": kernel_log(),
             }
         )

@@ -31,7 +31,7 @@ def test_what_is_not_the_kernels_log_is_not_passed_to_cadvisor(script, path):
 # Four sites: one is sound, one has another root password, one is starting, one has moved away and left its containers stopped.
 DOCKER = """#!/bin/sh
 case "$1 $2" in
-"network ls") for stack in sound denied starting moved; do echo "${stack}_front"; echo "${stack}_back"; done ;;
+"network ls") for stack in sound denied starting moved; do echo "${stack}_front $IDENTITY"; echo "${stack}_back id-$stack"; done ;;
 "ps "*) for stack in sound denied starting; do echo "$stack-database-1"; done ;;
 "exec "*)
     case "$*" in *dockpress_exporter*) exit 1 ;; esac
@@ -44,26 +44,45 @@ esac
 """
 
 
-def test_a_database_that_cannot_be_prepared_is_told_with_its_site_and_takes_nothing_from_others(tmp_path):
+@pytest.fixture
+def credentials(tmp_path):
+    path = tmp_path / "private" / "mysqld" / "my.cnf"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def prepare(tmp_path, credentials):
+    """Runs the script on a host whose networks have the given identity. Returns what it prints."""
     docker = tmp_path / "docker"
     docker.write_text(DOCKER, encoding="utf-8")
     docker.chmod(0o755)
-    credentials = tmp_path / "private" / "mysqld" / "my.cnf"
-    credentials.parent.mkdir(parents=True)
+    sites = {stack: f"{stack}.example" for stack in ("sound", "denied", "starting", "moved", "not-there-yet")}
+
+    def run(identity: str = "one") -> dict:
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT.read_text(encoding="utf-8")],
+            input=json.dumps({"sites": sites, "credentials": str(credentials), "check": False}),
+            env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "IDENTITY": identity},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_networks_of_the_same_names_that_were_made_anew_are_told_apart(prepare):
+    assert prepare("one")["networks"] == prepare("one")["networks"] != prepare("two")["networks"]
+
+
+def test_a_database_that_cannot_be_prepared_is_told_with_its_site_and_takes_nothing_from_others(prepare, credentials):
     credentials.write_text(
         "".join(f"[client.{stack}]\nuser = x\npassword = kept-{stack}\n" for stack in ("denied", "moved")),
         encoding="utf-8",
     )
-    sites = {stack: f"{stack}.example" for stack in ("sound", "denied", "starting", "moved", "not-there-yet")}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.read_text(encoding="utf-8")],
-        input=json.dumps({"sites": sites, "credentials": str(credentials), "check": False}),
-        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    said = json.loads(done.stdout)
+    said = prepare()
     assert said["stacks"] == ["sound", "denied", "starting", "moved"]
     assert said["changed"] == ["sound"]
     denied, starting = said["problems"]
