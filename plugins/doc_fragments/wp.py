@@ -147,7 +147,7 @@ options:
           - V(present) is installed, whether it is active or not. V(active) is installed and active.
           - V(latest) is installed in the newest version that WordPress.org or O(plugins[].source) has.
           - V(inactive) is installed where O(plugins[].source) or WordPress.org have it, and not active.
-          - V(absent) is removed. In a network, one that another site uses is not: that is a failure.
+          - V(absent) is removed. In a network, one that another site uses is not, which is a failure.
         type: str
         choices: [present, active, inactive, absent, latest]
         default: active

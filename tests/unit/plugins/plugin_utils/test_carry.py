@@ -28,8 +28,8 @@ class Carry(CarryAction):
         for entry in args["plugins"]:
             yield "plugin", entry
 
-    def _find_needle(self, _folder, where):
-        return where
+    def _find_needle(self, _folder, needle):
+        return needle
 
     def _execute_module(self, module_args=None, **_more):
         self.asked.append({key.split("/")[-1] for key, known in module_args["_carried"].items() if "path" in known})
