@@ -115,7 +115,9 @@ def main():
                 "problems": problems,
                 "digest": digest(text),
                 # A site that was removed and made anew has other networks of the same names, to which nobody is connected.
-                "networks": digest("".join(networks[f"{stack}_{end}"] for stack in stacks for end in ("front", "back"))),
+                "networks": digest(
+                    "".join(networks[f"{stack}_{end}"] for stack in stacks for end in ("front", "back"))
+                ),
                 "kernel_log": kernel_log(),
             }
         )
