@@ -530,6 +530,14 @@ def order(identifier: str) -> tuple[int, ...]:
     return tuple(int(part) for part in identifier.split("."))
 
 
+def patterns(waiver: dict) -> list[str]:
+    """For whom a waiver holds; nobody where it says nothing that can be read."""
+    who = waiver.get("who", ["*"])
+    if isinstance(who, str):
+        return [who] if who else []
+    return [str(one) for one in who] if isinstance(who, list) else []
+
+
 def examine(facts: Facts, waivers: dict[str, dict | str], in_container: bool) -> list[dict]:
     """Run all checks and lay the waivers over what fails.
 
@@ -547,10 +555,9 @@ def examine(facts: Facts, waivers: dict[str, dict | str], in_container: bool) ->
             raise ValueError(
                 f"docker_host_cis_waivers: CIS Docker Benchmark 1.6 has no control {identifier!r}; write one as '5.12', in quotes."
             )
-        who = waiver.get("who", ["*"])
-        if not who or not isinstance(who, (str, list)):
+        if not patterns(waiver):
             raise ValueError(
-                f"docker_host_cis_waivers[{identifier!r}].who: {who!r}; write a pattern, or a list of them."
+                f"docker_host_cis_waivers[{identifier!r}].who: {waiver['who']!r}; write a pattern, or a list of them."
             )
         if waiver.get("where", "container") != "container":
             raise ValueError(f"docker_host_cis_waivers[{identifier!r}].where: {waiver['where']!r}; write container.")
@@ -563,9 +570,7 @@ def examine(facts: Facts, waivers: dict[str, dict | str], in_container: bool) ->
         waiver = waivers.get(identifier, {})
         result, reason = finding.result, ""
         if result == "fail" and waiver and (in_container or waiver.get("where") != "container"):
-            who_of = waiver.get("who", ["*"])
-            patterns = [who_of] if isinstance(who_of, str) else [str(pattern) for pattern in who_of]
-            left = [who for who in finding.who if not any(fnmatch.fnmatchcase(who, pattern) for pattern in patterns)]
+            left = [one for one in finding.who if not any(fnmatch.fnmatchcase(one, who) for who in patterns(waiver))]
             if not left:
                 result, reason = "waived", str(waiver["reason"]).strip()
         results.append(
