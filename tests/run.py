@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -33,6 +34,17 @@ BUDGET = {
 
 # Molecule warns and goes on where a playbook or a verifier finds nothing: for us that is a failure.
 NOTHING_DONE = ("Missing playbook", "collected 0 items", "no tests ran", "No inventory was parsed", "skipping, missing")
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# pytest's summary and Ansible's own word for a task that failed.
+REASON = re.compile(r"(FAILED|ERROR) \S+::|fatal: \[")
+REASONS_SHOWN = 12
+
+
+def reasons(phase: str) -> list[str]:
+    """What went wrong in a phase, a line each, out of its log: the end of a long output is often all that is kept of it."""
+    lines = COLOUR.sub("", (LOGS / f"{phase}.log").read_text(encoding="utf-8", errors="replace")).splitlines()
+    return [line[:400] for line in lines if REASON.match(line)][-REASONS_SHOWN:]
 
 
 def run(phase: str, command: list[str], environment: dict[str, str]) -> bool:
@@ -125,6 +137,9 @@ def main() -> int:
     for phase, good, minutes in results:
         print(f"{phase:<15} {'ok' if good else 'FAILED':<8} {minutes:7.1f}   {BUDGET.get(phase, 0):6}")
     print(f"{'in all':<24} {sum(minutes for _phase, _good, minutes in results):7.1f}")
+    for phase, good, _minutes in results:
+        if not good:
+            print("\n".join([f"\n{phase} FAILED; its whole log: {LOGS / phase}.log", *reasons(phase)]))
     return 0 if results and all(good for _phase, good, _minutes in results) else 1
 
 

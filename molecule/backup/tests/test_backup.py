@@ -252,6 +252,67 @@ def test_kill_in_a_restore(shop, good_set, phase):
     shop.assert_whole()
 
 
+EXCHANGED = "docker exec shop-test-database-1 ls /var/lib/mysql/wordpress_dp_old/ | grep -q _dockpress_done"
+UPDATES = "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE%wp_posts%'"
+NOBODY = "http://web:9"
+KILLED_LATE = {
+    # Name: what somebody does with the tables once they are exchanged, so that the restore waits in this phase;
+    # how the phase is seen on the host; options of the restore.
+    "replacement": (
+        "SELECT ID FROM wp_posts FOR UPDATE",
+        f'ROOT -Ne "{UPDATES}" | grep -q 1',
+        {"url": "http://new.test"},
+    ),
+    "page": ("SELECT 1", f"{EXCHANGED} && sleep 6", {"address": NOBODY}),
+    "undoing": (
+        "SELECT COUNT(*) FROM wp_options",
+        f"{EXCHANGED} && docker exec shop-test-database-1 ls /var/lib/mysql/wordpress_dp_new/ | grep -q _dockpress_plan",
+        {"address": NOBODY},
+    ),
+    "clean-up": (
+        "SELECT COUNT(*) FROM wordpress_dp_old.wp_options",
+        "grep -q committed /srv/dockpress/shop-test/.restore.json",
+        {},
+    ),
+}
+ROOT = "docker exec shop-test-database-1 sh -c 'MYSQL_PWD=$(cat /run/secrets/db_root_password) exec mariadb -uroot \"$@\"' --"
+
+
+@pytest.mark.skipif(not LONG, reason="make test-long")
+@pytest.mark.parametrize("phase", KILLED_LATE)
+def test_kill_after_the_exchange(shop, good_set, phase):
+    """Until the page was seen the way is back, afterwards forward."""
+    held, seen, options = KILLED_LATE[phase]
+    shop.wp("option", "update", "blogdescription", f"before {phase}")
+    before = shop.state()
+
+    def hold():
+        exchanged = "SELECT COUNT(*) FROM wordpress_dp_old._dockpress_done;"
+        for _try in range(600):  # until there is such a table
+            if shop.sql(f"{exchanged} START TRANSACTION; {held}; SELECT SLEEP(45);", check=False):
+                return
+
+    results = []
+    arguments = {"confirm": True, "set": good_set, "safety": False, **options}
+    restoring = threading.Thread(target=lambda: results.append(module(shop, "wp_restore", **arguments)))
+    holding = threading.Thread(target=hold)
+    restoring.start()
+    holding.start()
+    kill_holder(shop, f"{{ {seen}; }} >/dev/null 2>&1".replace("ROOT", ROOT))
+    restoring.join()
+    assert results[0].returncode != 0
+    assert shop.on_host(f"ls {shop.directory}/.restore.json")
+    # What the dead one had sent to the database waits there still, and must not happen later.
+    backup(shop)
+    holding.join()
+    shop.assert_whole()
+    assert shop.get()[0] == 200
+    if phase == "clean-up":
+        assert shop.wp("option", "get", "blogdescription") != f"before {phase}"
+    else:
+        assert shop.state() == before
+
+
 def test_what_fails_after_the_swap_is_undone(shop, good_set):
     before = shop.state()
     # Nobody listens there, so the page cannot be seen after the exchange.
