@@ -6,12 +6,14 @@ Every phase is a command of its own; the log of a phase lies in ``.cache/logs/<p
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 import re
 import subprocess
 import sys
 import time
+from xml.etree import ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache" / "logs"
@@ -36,20 +38,35 @@ BUDGET = {
 NOTHING_DONE = ("Missing playbook", "collected 0 items", "no tests ran", "No inventory was parsed", "skipping, missing")
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# pytest's summary and Ansible's own word for a task that failed.
-REASON = re.compile(r"(FAILED|ERROR) \S+::|fatal: \[")
+FAILED_TASK = re.compile(r"fatal: \[.*")
 REASONS_SHOWN = 12
 
 
 def reasons(phase: str) -> list[str]:
-    """What went wrong in a phase, a line each, out of its log: the end of a long output is often all that is kept of it."""
-    lines = COLOUR.sub("", (LOGS / f"{phase}.log").read_text(encoding="utf-8", errors="replace")).splitlines()
-    return [line[:400] for line in lines if REASON.match(line)][-REASONS_SHOWN:]
+    """What went wrong in a phase, a line each: its failed tests, or else its failed tasks. The end of the output is often all that is kept."""
+    found = []
+    with contextlib.suppress(OSError, ElementTree.ParseError):
+        for case in ElementTree.parse(report(phase)).iter("testcase"):
+            for problem in (*case.iter("failure"), *case.iter("error")):
+                found.append(
+                    f"{case.get('classname')}::{case.get('name')}: {' '.join(problem.get('message', '').split())}"
+                )
+    if not found:
+        text = COLOUR.sub("", (LOGS / f"{phase}.log").read_text(encoding="utf-8", errors="replace"))
+        found = FAILED_TASK.findall(text)
+    return [one[:400] for one in found[:REASONS_SHOWN]]
+
+
+def report(phase: str) -> pathlib.Path:
+    """Where pytest writes what it saw in a phase."""
+    return LOGS / f"{phase}.xml"
 
 
 def run(phase: str, command: list[str], environment: dict[str, str]) -> bool:
     """Run one phase, its output on the screen and in its log. True when it went well and did something."""
     log = LOGS / f"{phase}.log"
+    report(phase).unlink(missing_ok=True)
+    environment = environment | {"PYTEST_ADDOPTS": f"--junitxml={report(phase)}"}
     if command[0] == "molecule":
         # Molecule remembers that it prepared a scenario, also when its hosts have gone since.
         subprocess.run(["molecule", "reset", "--scenario-name", phase], cwd=ROOT, env=environment, check=True)
