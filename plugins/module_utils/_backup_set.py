@@ -20,7 +20,7 @@ import re
 import shutil
 import typing as t
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -111,12 +111,12 @@ class BackupSet:
 
 
 def now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
+    return datetime.now(timezone.utc).replace(microsecond=0)
 
 
 def stamp(moment: datetime) -> str:
     """The name of a set that is taken at ``moment``."""
-    return moment.astimezone(UTC).strftime(STAMP_FORMAT)
+    return moment.astimezone(timezone.utc).strftime(STAMP_FORMAT)
 
 
 def is_stamp(text: str) -> bool:
@@ -126,7 +126,7 @@ def is_stamp(text: str) -> bool:
 
 def parse_stamp(text: str) -> datetime:
     """The moment in a set's name. Raises ValueError."""
-    return datetime.strptime(text, STAMP_FORMAT).replace(tzinfo=UTC)
+    return datetime.strptime(text, STAMP_FORMAT).replace(tzinfo=timezone.utc)
 
 
 def sha256(path: pathlib.Path) -> str:
