@@ -622,6 +622,8 @@ def main() -> None:
         module.fail_json(
             msg="stack_files works through its action plugin only; call it as dockpress.hosting.stack_files"
         )
+    # Folders without a mode of their own are for the containers' users to pass, whatever a hardened host's root has for a umask.
+    os.umask(0o022)
     dest = pathlib.Path(module.params["dest"])
     state = dest / STATE
     try:

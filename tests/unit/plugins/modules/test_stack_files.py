@@ -137,6 +137,19 @@ def test_modes_are_put_right(stack):
     assert mode_of(stack.dest / "config/php/90.ini") == "0600"
 
 
+@pytest.mark.parametrize("umask", [0o077, 0o000])
+def test_the_umask_of_the_host_does_not_matter(stack, umask):
+    """Containers' users pass the folders, also while the files are tried before they replace others."""
+    command = ["sh", "-c", "[ $(stat -c %a {tree}/config/php) = 755 ]"]
+    old = os.umask(umask)
+    try:
+        assert stack(validate=[{"command": command, "when": ["*"], "explanation": "Closed."}])["changed"]
+    finally:
+        os.umask(old)
+    for folder in (".", "config", "config/php"):
+        assert mode_of(stack.dest / folder) == "0755"
+
+
 @pytest.mark.parametrize("cut", [1, 20, 200])
 def test_an_interrupted_transfer_leaves_the_old_tree(stack, tmp_path, cut):
     stack()
