@@ -66,7 +66,8 @@ def run(phase: str, command: list[str], environment: dict[str, str]) -> bool:
     """Run one phase, its output on the screen and in its log. True when it went well and did something."""
     log = LOGS / f"{phase}.log"
     report(phase).unlink(missing_ok=True)
-    environment = environment | {"PYTEST_ADDOPTS": f"--junitxml={report(phase)}"}
+    options = f"{environment.get('PYTEST_ADDOPTS', '')} --junitxml={report(phase)}"
+    environment = environment | {"PYTEST_ADDOPTS": options}
     if command[0] == "molecule":
         # Molecule remembers that it prepared a scenario, also when its hosts have gone since.
         subprocess.run(["molecule", "reset", "--scenario-name", phase], cwd=ROOT, env=environment, check=True)
