@@ -37,7 +37,8 @@ BUDGET = {
 # Molecule warns and goes on where a playbook or a verifier finds nothing: for us that is a failure.
 NOTHING_DONE = ("Missing playbook", "collected 0 items", "no tests ran", "No inventory was parsed", "skipping, missing")
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# As they are, and as pytest's report has them.
+COLOUR = re.compile(r"(\x1b|#x1B)\[[0-9;]*m")
 FAILED_TASK = re.compile(r"fatal: \[.*")
 REASONS_SHOWN = 12
 
@@ -52,9 +53,8 @@ def reasons(phase: str) -> list[str]:
                     f"{case.get('classname')}::{case.get('name')}: {' '.join(problem.get('message', '').split())}"
                 )
     if not found:
-        text = COLOUR.sub("", (LOGS / f"{phase}.log").read_text(encoding="utf-8", errors="replace"))
-        found = FAILED_TASK.findall(text)
-    return [one[:400] for one in found[:REASONS_SHOWN]]
+        found = FAILED_TASK.findall((LOGS / f"{phase}.log").read_text(encoding="utf-8", errors="replace"))
+    return [COLOUR.sub("", one)[:400] for one in found[:REASONS_SHOWN]]
 
 
 def report(phase: str) -> pathlib.Path:

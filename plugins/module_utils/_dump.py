@@ -35,6 +35,8 @@ SUFFIXES = {"zstd": ".zst", "gzip": ".gz"}
 MAGIC = {"zstd": b"\x28\xb5\x2f\xfd", "gzip": b"\x1f\x8b"}
 # More than these many bytes of SQL, times this, must be free in the database's folder before a load begins.
 ROOM = 1.2
+# Seconds that a statement which was told to end may take for it.
+STRAYS_END = 60
 
 ACCOUNT = r"""
 set -o pipefail
@@ -768,6 +770,7 @@ class Database:
 
         :return: whether it had already lost them.
         """
+        self._end_strays()
         swapped = self.swapped()
         if swapped:
             self.swap_back()
@@ -822,16 +825,25 @@ class Database:
         return said
 
     def _end_strays(self):
-        """A statement that a killed run had sent goes on without its client: a swap that waits for a table would still happen."""
-        rows = self.sql(
+        """A statement that a killed run had sent goes on without its client: a swap that waits for a table would still happen.
+
+        :raise DumpError: it does not end.
+        """
+        find = (
             "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND (USER LIKE 'dockpress\\_load\\_%' "
             "OR INFO LIKE '%RENAME TABLE%\\_dockpress\\_plan%');"
         )
-        for (identifier,) in rows:
-            with contextlib.suppress(DumpError):  # it may end by itself
-                self.sql(f"KILL HARD {int(identifier)};")
-        if rows:
-            time.sleep(0.5)
+        deadline = time.monotonic() + STRAYS_END
+        while rows := self.sql(find):
+            if time.monotonic() > deadline:
+                raise DumpError(
+                    f"A statement of an interrupted run still works in {self.container} (connection {rows[0][0]}) and does not end. "
+                    "Run again when it has, or start the container anew."
+                )
+            for (identifier,) in rows:
+                with contextlib.suppress(DumpError):  # it may end by itself
+                    self.sql(f"KILL HARD {int(identifier)};")
+            time.sleep(0.2)
 
     def _exchange(self, source, target, drop, after, *, undo=None, beside=None, held=False):
         live, fresh = self.tables(), self.tables(source)

@@ -316,6 +316,37 @@ def test_a_swap_that_is_held_is_left_to_who_holds_it(monkeypatch, where):
     assert database.recover() == said
 
 
+@pytest.mark.parametrize("outcome", ["it ends", "it happens", "it stays"])
+def test_what_a_killed_run_had_sent_ends_before_anybody_looks(monkeypatch, outcome):
+    """A swap back that waited for a table may still happen, and the tables are then where they belong already."""
+    database = Database.__new__(Database)
+    database.container = "db"
+    server = {"strays": [["7"]], "swapped": True}
+    done = []
+
+    def sql(statement):
+        if statement.startswith("KILL"):
+            done.append(statement)
+            if outcome != "it stays":
+                server.update(strays=[], swapped=outcome == "it ends")
+            return []
+        return server["strays"]
+
+    monkeypatch.setattr(database, "sql", sql)
+    monkeypatch.setattr(database, "swapped", lambda: server["swapped"])
+    monkeypatch.setattr(database, "swap_back", lambda: done.append("swap back"))
+    monkeypatch.setattr(database, "recover", lambda held: done.append("recover"))
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    monkeypatch.setattr(_dump, "STRAYS_END", 0.01)
+    if outcome == "it stays":
+        with pytest.raises(DumpError, match="connection 7"):
+            database.abort()
+        assert set(done) == {"KILL HARD 7;"}
+    else:
+        assert database.abort() == (outcome == "it ends")
+        assert done == ["KILL HARD 7;", "swap back" if outcome == "it ends" else "recover"]
+
+
 def test_who_undoes_a_held_swap_holds_that_too(monkeypatch):
     database = Database.__new__(Database)
     database.name, database.scratch, database.aside = "wordpress", "wordpress_dp_new", "wordpress_dp_old"
