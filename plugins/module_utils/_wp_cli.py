@@ -49,6 +49,17 @@ foreach ($cache ? glob("$cache/*", GLOB_ONLYDIR) : [] as $folder) {
 }
 """
 
+# All that a process of ours has started is of one process group; the group that asks goes on.
+END_STRAYS = r"""
+group() { set -- $(cat "/proc/$1/stat" 2>/dev/null); echo "${5:-}"; }
+own=$(group $$)
+for process in /proc/[0-9]*; do
+    case $(tr '\0' ' ' <"$process/cmdline" 2>/dev/null) in
+        "timeout -k 10 "*) stray=$(group "${process#/proc/}"); [ -z "$stray" ] || [ "$stray" = "$own" ] || kill -KILL -- "-$stray" ;;
+    esac
+done
+"""
+
 
 def wp_argument_spec(**more: dict) -> dict:
     """The argument spec that all modules of the action group ``wp`` share, with ``more`` added to it."""
@@ -500,6 +511,10 @@ class WpCli:
         finally:
             execution.close()
         self._judge(Result(rc, b"", errors, command, hidden), time.monotonic() - started, seconds, True)
+
+    def end_strays(self) -> None:
+        """End what a killed run has left at work in the container: it goes on without its client. For who holds the site's lock."""
+        self.execute(["sh", "-c", END_STRAYS], check=False, timeout=60)
 
     def _start(
         self, command: t.Sequence[str], stdin: bytes | t.Iterable[bytes] | None, seconds: int, target: str | None

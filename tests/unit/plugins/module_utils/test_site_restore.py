@@ -38,8 +38,15 @@ class FakeDatabase:
 
 
 class FakeWp(contextlib.nullcontext):
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = calls
+
     def reload_code(self):
         pass
+
+    def end_strays(self):
+        self.calls.append("strays")
 
 
 @pytest.fixture
@@ -50,7 +57,8 @@ def site(tmp_path, monkeypatch):
     site.root, site.directory = tmp_path / "sets", tmp_path / "blog"
     site.web, site.stage = site.directory / "web", site.directory / ".restore"
     site.journal = site.directory / ".restore.json"
-    site.database, site.wp = FakeDatabase(), FakeWp()
+    site.database = FakeDatabase()
+    site.wp = FakeWp(site.database.calls)
     monkeypatch.setattr(Site, "lock", lambda self, holder: contextlib.nullcontext())
     site.web.mkdir(parents=True)
     (site.web / "own.txt").write_text("own")
@@ -74,7 +82,7 @@ def test_an_interrupted_restore_is_undone(site):
     assert [one.name for one in site.web.iterdir()] == ["own.txt"]
     assert [one.name for one in site.directory.iterdir()] == ["web"]
     # Files and database go back together, so it may say so of what the restore held.
-    assert site.database.calls == ["abort", ("recover", True), "discard"]
+    assert site.database.calls == ["strays", "abort", ("recover", True), "discard"]
 
 
 def test_another_folder_of_sets_hides_no_interrupted_restore(site, tmp_path):
