@@ -11,6 +11,9 @@ from urllib.parse import urlencode
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAME = os.environ["SANDBOX_NAME"]
+# The role's own durations (group_vars/monitoring.yml): a scrape comes every 30 s, a message about a group every 5 minutes.
+LONG = bool(os.environ.get("DOCKPRESS_LONG"))
+PATIENCE = 12 if LONG else 1
 PLAIN = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
 # Asks Prometheus or Alertmanager on the host, where their closed network can be reached.
@@ -55,7 +58,8 @@ def query(expression: str) -> list[dict]:
 
 
 def wait(what: str, seconds: float, good, pause: float = 2):
-    """Ask again until ``good`` returns something true."""
+    """Ask again until ``good`` returns something true. ``seconds`` is for short durations."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while not (result := good()):
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
