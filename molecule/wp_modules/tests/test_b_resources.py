@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
 
 import pytest
@@ -345,8 +346,9 @@ def test_a_slug_that_is_nowhere_fails_soon(site):
 def test_code_is_changed_under_the_lock_of_the_site(site):
     site.write("wp-content/plugins/held.php", plugin("Held"))
     active = {"plugins": [{"name": "held.php"}], "lock": "/run/lock/dockpress/held.lock"}
-    script = "mkdir -p /run/lock/dockpress; exec flock /run/lock/dockpress/held.lock sh -c 'echo held; exec sleep 10'"
-    holder = subprocess.Popen([*site.vars["live_prefix"], "sh", "-c", script], stdout=subprocess.PIPE)
+    script = "mkdir -p /run/lock/dockpress; exec flock /run/lock/dockpress/held.lock sh -c 'echo held; read _'"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    holder = subprocess.Popen([*site.vars["live_prefix"], "sh", "-c", script], **pipes)
     assert holder.stdout.readline() == b"held\n"
     assert "held.lock is held by" in site.fails("wp_plugin", **active, lock_timeout=0)["msg"]
     # Where nothing is to be done, and where it is only asked what would be, nobody waits.
@@ -354,8 +356,10 @@ def test_code_is_changed_under_the_lock_of_the_site(site):
     assert not site.ok("wp_plugin", **inactive, lock_timeout=0)["changed"]
     assert site.ok("wp_plugin", check=True, **active, lock_timeout=0)["changed"]
     assert holder.poll() is None
+    # It goes while somebody waits for it.
+    threading.Timer(5, holder.stdin.close).start()
     assert site.ok("wp_plugin", **active, lock_timeout=60)["changed"]
-    assert holder.wait() == 0
+    holder.wait(timeout=30)
     site.rhythm("wp_plugin", plugins=[{"name": "held.php", "state": "absent"}])
 
 

@@ -370,9 +370,12 @@ def test_a_full_disk_loses_no_good_dump(unchanged):
 
 def test_the_lock(good, unchanged):
     lock = f"/run/lock/dockpress/{DATABASE}.lock"
-    sh(f"mkdir -p /run/lock/dockpress; nohup flock {lock} sleep 6 >/dev/null 2>&1 & sleep 0.3")
+    # Back once it is held.
+    sh(
+        f"mkdir -p /run/lock/dockpress; mkfifo {FOLDER}/held; nohup flock {lock} sh -c 'echo >{FOLDER}/held; sleep 10' >/dev/null 2>&1 & cat {FOLDER}/held"
+    )
     assert "is held by a process that did not say who" in imported("good.sql.zst", fails=True, lock_timeout=0)["msg"]
-    assert export("waits.sql.zst", lock_timeout=20)["changed"]
+    assert export("waits.sql.zst", lock_timeout=30)["changed"]
 
 
 def test_the_database_is_away(good, unchanged):
@@ -391,9 +394,9 @@ def test_the_database_is_away(good, unchanged):
 
 @pytest.fixture(scope="module")
 def big(good):
-    """A dump that takes a few seconds to load."""
+    """A dump that takes a few seconds to load, also on a fast machine: there has to be time to kill somebody in it."""
     sql(
-        "CREATE TABLE wp_big (id int PRIMARY KEY, t text, KEY (t(40))); INSERT INTO wp_big SELECT seq, REPEAT(MD5(seq), 12) FROM seq_1_to_120000;"
+        "CREATE TABLE wp_big (id int PRIMARY KEY, t text, KEY (t(40))); INSERT INTO wp_big SELECT seq, REPEAT(MD5(seq), 12) FROM seq_1_to_400000;"
     )
     export("big.sql.zst")
     sql("UPDATE wp_options SET option_value = 'other title' WHERE option_name = 'blogname'")
@@ -442,7 +445,7 @@ def test_the_module_is_killed_in_the_middle_of_a_dump(big, unchanged):
     assert ROOT_PASSWORD not in processes()
     sh(f"kill -9 {holder()}")
     process.communicate()
-    wait_for(lambda: "mariadb-dump" not in processes(), 10)
+    wait_for(lambda: "mariadb-dump" not in processes(), 30)
     assert sh(f"ls {FOLDER}/killed.sql.zst 2>&1", check=False).endswith("No such file or directory\n")
     export("killed.sql.zst")
     assert "killed.sql.zst.partial" not in sh(f"ls {FOLDER}")
