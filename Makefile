@@ -81,7 +81,7 @@ dev-destroy: venv ## Remove all of it, after asking (DEV_YES=1 does not ask)
 	$(DEV_PLAYBOOK) -e dev_state=absent
 
 test: venv packages ## Everything that CI runs
-	python tests/run.py --second-try $(SCENARIOS)
+	python tests/run.py $(SCENARIOS)
 
 lint: venv ## ansible-lint (profile production), ruff, generated files up to date
 	ruff check . && ruff format --check .

@@ -1,7 +1,6 @@
 """Runs the test suite phase by phase, shows what each phase costs against its budget, and always clears the sandbox away.
 
-Every phase is a command of its own; the log of a phase lies in ``.cache/logs/<phase>.log``. With ``--second-try`` a scenario that
-fails is run once more on new hosts; what failed the first time is told all the same.
+Every phase is a command of its own; the log of a phase lies in ``.cache/logs/<phase>.log``.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from xml.etree import ElementTree
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache" / "logs"
 
-# Minutes on two cores, from nothing.
+# Minutes on two cores, from nothing. CI kills a run at 90.
 BUDGET = {
     "lint": 2,
     "sanity": 4,
@@ -35,10 +34,6 @@ BUDGET = {
     "dev": 9,
     "sandbox-down": 1,
 }
-# CI kills a run at this time, in minutes.
-END = 90
-# Minutes for new hosts where the images are there.
-NEW_HOSTS = 2
 
 # Molecule warns and goes on where a playbook or a verifier finds nothing: for us that is a failure.
 NOTHING_DONE = ("Missing playbook", "collected 0 items", "no tests ran", "No inventory was parsed", "skipping, missing")
@@ -138,7 +133,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only-scenarios", action="store_true", help="leave lint, sanity and unit tests out")
     parser.add_argument("--keep", action="store_true", help="leave the sandbox standing, to look around")
-    parser.add_argument("--second-try", action="store_true", help="run a scenario that fails once more, on new hosts")
     parser.add_argument("scenarios", nargs="*")
     arguments = parser.parse_args()
 
@@ -160,26 +154,15 @@ def main() -> int:
         phases += [(name, ["molecule", "test", "--scenario-name", name, *kept]) for name in arguments.scenarios]
 
     LOGS.mkdir(parents=True, exist_ok=True)
-    down = [*sandbox, "-e", "sandbox_state=absent"]
     results: list[Result] = []
-    started = time.monotonic()
     try:
-        for number, (phase, command) in enumerate(phases):
+        for phase, command in phases:
             results.append(timed(phase, command, environment))
-            if results[-1].good:
-                continue
-            if phase == "sandbox":
+            if phase == "sandbox" and not results[-1].good:
                 break
-            to_come = NEW_HOSTS + sum(BUDGET.get(name, 0) for name, _command in phases[number:])
-            in_time = (time.monotonic() - started) / 60 + to_come < END
-            if arguments.second_try and phase in arguments.scenarios and in_time:
-                (LOGS / f"{phase}.log").rename(LOGS / f"{phase}-first.log")
-                run("sandbox-down", down, environment)
-                run("sandbox", sandbox, environment)
-                results.append(timed(phase, command, environment))
     finally:
         if arguments.scenarios and not arguments.keep:
-            results.append(timed("sandbox-down", down, environment))
+            results.append(timed("sandbox-down", [*sandbox, "-e", "sandbox_state=absent"], environment))
             left = left_behind(environment["SANDBOX_NAME"])
             if left:
                 results.append(Result("sandbox-down", False, 0, [f"It left {', '.join(left)}"]))
@@ -187,12 +170,11 @@ def main() -> int:
     print("\nphase           result   minutes   budget")
     for phase, good, minutes, _reasons in results:
         print(f"{phase:<15} {'ok' if good else 'FAILED':<8} {minutes:7.1f}   {BUDGET.get(phase, 0):6}")
-    print(f"{'in all':<24} {(time.monotonic() - started) / 60:7.1f}")
+    print(f"{'in all':<24} {sum(result.minutes for result in results):7.1f}")
     for result in results:
         if not result.good:
             print("\n".join([f"\n{result.phase} FAILED; the logs: {LOGS}", *result.reasons]))
-    # The last try of a phase counts.
-    return 0 if results and all({result.phase: result.good for result in results}.values()) else 1
+    return 0 if results and all(result.good for result in results) else 1
 
 
 if __name__ == "__main__":
