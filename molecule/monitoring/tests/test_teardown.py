@@ -18,7 +18,7 @@ def left() -> dict[str, list[str]]:
         "containers": on("web2", "docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}").split(),
         "volumes": on("web2", "docker", "volume", "ls", "--filter", label, "--format", "{{.Name}}").split(),
         "networks": on("web2", "docker", "network", "ls", "--filter", label, "--format", "{{.Name}}").split(),
-        "metrics": on("web2", "find", "/var/lib/dockpress/metrics", "-name", "*two?sandbox?test.prom").split(),
+        "metrics": on("web2", "find", "/var/lib/dockpress/metrics", "-name", "*two?sandbox?test*").split(),
         "folder": on("web2", "find", "/srv/dockpress", "-maxdepth", "1", "-name", STACK).split(),
         "images": on(
             "web2", "docker", "images", "--filter", "reference=*/library/wordpress", "--format", "{{.Repository}}"

@@ -346,7 +346,7 @@ def test_a_slug_that_is_nowhere_fails_soon(site):
 def test_code_is_changed_under_the_lock_of_the_site(site):
     site.write("wp-content/plugins/held.php", plugin("Held"))
     active = {"plugins": [{"name": "held.php"}], "lock": "/run/lock/dockpress/held.lock"}
-    script = "mkdir -p /run/lock/dockpress; exec flock /run/lock/dockpress/held.lock sh -c 'echo held; read _'"
+    script = "mkdir -p /run/lock/dockpress; exec flock /run/lock/dockpress/held.lock sh -c 'echo held; exec cat'"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     holder = subprocess.Popen([*site.vars["live_prefix"], "sh", "-c", script], **pipes)
     assert holder.stdout.readline() == b"held\n"
@@ -359,7 +359,7 @@ def test_code_is_changed_under_the_lock_of_the_site(site):
     # It goes while somebody waits for it.
     threading.Timer(5, holder.stdin.close).start()
     assert site.ok("wp_plugin", **active, lock_timeout=60)["changed"]
-    holder.wait(timeout=30)
+    assert holder.wait() == 0
     site.rhythm("wp_plugin", plugins=[{"name": "held.php", "state": "absent"}])
 
 

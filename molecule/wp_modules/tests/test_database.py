@@ -375,7 +375,7 @@ def test_the_lock(good, unchanged):
         f"mkdir -p /run/lock/dockpress; mkfifo {FOLDER}/held; nohup flock {lock} sh -c 'echo >{FOLDER}/held; sleep 10' >/dev/null 2>&1 & cat {FOLDER}/held"
     )
     assert "is held by a process that did not say who" in imported("good.sql.zst", fails=True, lock_timeout=0)["msg"]
-    assert export("waits.sql.zst", lock_timeout=30)["changed"]
+    assert export("waits.sql.zst", lock_timeout=20)["changed"]
 
 
 def test_the_database_is_away(good, unchanged):
@@ -445,7 +445,7 @@ def test_the_module_is_killed_in_the_middle_of_a_dump(big, unchanged):
     assert ROOT_PASSWORD not in processes()
     sh(f"kill -9 {holder()}")
     process.communicate()
-    wait_for(lambda: "mariadb-dump" not in processes(), 30)
+    wait_for(lambda: "mariadb-dump" not in processes(), 10)
     assert sh(f"ls {FOLDER}/killed.sql.zst 2>&1", check=False).endswith("No such file or directory\n")
     export("killed.sql.zst")
     assert "killed.sql.zst.partial" not in sh(f"ls {FOLDER}")
