@@ -57,12 +57,12 @@ def query(expression: str) -> list[dict]:
     return queries(expression)[0]
 
 
-def wait(what: str, seconds: float, good, pause: float = 2):
-    """Ask again until ``good`` returns something true. ``seconds`` is for short durations."""
+def wait(what: str, seconds: float, good, pause: float = 2, seen=None):
+    """Ask again until ``good`` returns something true. ``seconds`` is for short durations; ``seen`` tells what was there instead."""
     seconds *= PATIENCE
     end = time.monotonic() + seconds
     while not (result := good()):
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        assert time.monotonic() < end, f"not within {seconds} s: {what}{seen and f'; instead: {seen()}' or ''}"
         time.sleep(pause)
     return result
 
