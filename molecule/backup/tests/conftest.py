@@ -78,13 +78,7 @@ class Site:
         client = (
             f"docker exec -i {self.stack}-database-1 sh -c 'MYSQL_PWD=$(cat /run/secrets/db_root_password) {client}'"
         )
-        try:
-            return self.on_host(client, check, statements)
-        except AssertionError as error:
-            # The engine could not start the client (seen once, no cause found): nothing was asked yet.
-            if "OCI runtime exec failed" not in str(error):
-                raise
-            return self.on_host(client, check, statements)
+        return self.on_host(client, check, statements)
 
     def sets(self):
         listing = self.on_host(f"ls -1 {SETS}/{self.name} 2>/dev/null", check=False)
