@@ -62,7 +62,7 @@ def wait(what: str, seconds: float, good, pause: float = 2, seen=None):
     seconds *= PATIENCE
     end = time.monotonic() + seconds
     while not (result := good()):
-        assert time.monotonic() < end, f"not within {seconds} s: {what}{seen and f'; instead: {seen()}' or ''}"
+        assert time.monotonic() < end, f"not within {seconds} s: {what}" + (f"; instead: {seen()}" if seen else "")
         time.sleep(pause)
     return result
 
@@ -88,3 +88,9 @@ def received(kind: str) -> list[dict]:
 def process(container: str) -> int:
     """Number of a container's process on web1; 0 while there is none."""
     return int(on("web1", "docker", "inspect", "--format", "{{.State.Pid}}", container))
+
+
+def started(container: str) -> str | None:
+    """When a container of web1 was started, as Prometheus knows it; None while it knows of none."""
+    series = query(f'container_start_time_seconds{{host="web1",name="{container}"}}')
+    return series[0]["value"][1] if series else None

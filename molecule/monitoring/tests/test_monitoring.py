@@ -15,7 +15,7 @@ import time
 
 import pytest
 import yaml
-from live import LONG, NAME, PATIENCE, ask, on, play, process, queries, query, received, wait
+from live import LONG, NAME, PATIENCE, ask, on, play, process, queries, query, received, started, wait
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -500,9 +500,9 @@ def firing() -> dict[str, list]:
     }
 
 
-def wait_for_quiet():
+def wait_for_quiet(seconds: float = 120):
     wait("every target is up", 60, lambda: all(each["value"][1] == "1" for each in query("up")))
-    wait("nothing fires", 120, lambda: not any(firing().values()), seen=firing)
+    wait("nothing fires", seconds, lambda: not any(firing().values()), seen=firing)
 
 
 def test_history_survives_a_kill():
@@ -556,12 +556,6 @@ def test_a_container_that_is_gone_is_told_and_one_made_anew_is_not():
     finally:
         on("web2", "docker", "start", "two-sandbox-test-cron-1")
     wait("it resolves", 120, lambda: told("webhook", since, "resolved"))
-
-
-def started(container: str) -> str | None:
-    """When a container of web1 was started, as Prometheus knows it."""
-    series = query(f'container_start_time_seconds{{host="web1",name="{container}"}}')
-    return series[0]["value"][1] if series else None
 
 
 @pytest.fixture(scope="module")
@@ -634,4 +628,4 @@ def test_everything_resolves_after_repair(faults):
         return {(each["alertname"], each["host"]) for each in told("webhook", since, "resolved")} >= faults["expected"]
 
     wait("all four alerts resolve", 200, resolved)
-    wait("nothing fires", 60, lambda: not any(firing().values()), seen=firing)
+    wait_for_quiet(60)
