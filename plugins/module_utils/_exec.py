@@ -23,8 +23,46 @@ _WATCH = (
 )
 
 
+# The exit code that the engine gives to a program which its runtime could not start; a program may end with it, too.
+_NOT_STARTED = 126
+_ATTEMPTS = 3
+
+
 class ExecError(Exception):
     """The engine could not run the program at all (container away, killed, connection lost)."""
+
+
+def begin(api, container, command, **options):
+    """Start a program in a container: the id of the execution, and its stream as ``exec_start(socket=True)`` returns it.
+
+    Once in some thousand times runc's own helper dies before the program has begun ("read init-p: connection reset by
+    peer"). As nothing has run then, and nothing was sent, it is started again. What can never start is left to the caller.
+
+    :param api: ``docker.APIClient``; its errors pass through.
+    :param options: of ``exec_create``.
+    """
+    left = _ATTEMPTS
+    while True:
+        execution = api.exec_create(container, command, stdin=True, stdout=True, stderr=True, **options)["Id"]
+        stream = api.exec_start(execution, socket=True)
+        left -= 1
+        if not left or _has_started(api, execution):
+            return execution, stream
+        getattr(stream, "_response", stream).close()
+
+
+def _has_started(api, execution, patience=15):
+    """Whether the program has begun, as far as can be told: only one that began has a process id, and keeps it."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            state = api.exec_inspect(execution)
+        except Exception:  # container or engine are gone: who reads the stream sees it, too, and says so
+            return True
+        if state.get("Pid") or state["ExitCode"] is not None:
+            return bool(state.get("Pid")) or state["ExitCode"] != _NOT_STARTED
+        time.sleep(0.01)
+    return True  # a slow start
 
 
 class Process:
@@ -45,8 +83,7 @@ class Process:
         script = _PREAMBLE + ("" if stdin else _WATCH) + program
         command = ["timeout", "--kill-after=10", str(int(timeout)), "bash", "-c", script, "dockpress", *arguments]
         try:
-            self._id = self._api.exec_create(container, command, stdin=True, stdout=True, stderr=True)["Id"]
-            stream = self._api.exec_start(self._id, socket=True)
+            self._id, stream = begin(self._api, container, command)
         except Exception as error:  # docker's and requests' errors have no common class of their own
             raise ExecError(f"Cannot run a program in container {container}: {error}") from error
         self._response = getattr(stream, "_response", None)  # keeps the connection from being collected

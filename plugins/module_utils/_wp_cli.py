@@ -22,6 +22,7 @@ import traceback
 import typing as t
 
 from ansible.module_utils.basic import env_fallback, missing_required_lib
+from ansible_collections.dockpress.hosting.plugins.module_utils._exec import begin
 
 try:
     import docker
@@ -48,6 +49,8 @@ foreach ($cache ? glob("$cache/*", GLOB_ONLYDIR) : [] as $folder) {
     if (preg_match('/^[0-9a-f]{32}$/D', basename($folder)) && rename($folder, $old)) passthru('rm -rf ' . escapeshellarg($old));
 }
 """
+
+RELOAD_FPM = ("sh", "-c", "kill -USR2 1")
 
 # All that a process of ours has started is of one process group; the group that asks goes on.
 END_STRAYS = r"""
@@ -169,17 +172,7 @@ class Execution:
         self._container = container
         self._feeding: BaseException | None = None
         try:
-            self._id = self._api.exec_create(
-                container,
-                list(argv),
-                stdin=True,
-                stdout=True,
-                stderr=True,
-                user=user,
-                workdir=workdir,
-                environment=environment,
-            )["Id"]
-            raw = self._api.exec_start(self._id, socket=True)
+            self._id, raw = begin(self._api, container, list(argv), user=user, workdir=workdir, environment=environment)
         except docker.errors.NotFound as error:
             raise WpCliError(f"There is no container {container}: {error.explanation}") from error
         except docker.errors.APIError as error:
@@ -603,7 +596,9 @@ class WpCli:
         OPcache compares a file's time and nothing else, and knows of no file that is gone. The signal is sent inside the container:
         one that the API has signalled counts as stopped by hand, and Docker would not start it again after a crash or a reboot.
         """
-        self._for_running(self.fpm_container, lambda found: found.exec_run(["sh", "-c", "kill -USR2 1"]))
+        self._for_running(
+            self.fpm_container, lambda found: list(Execution(self.client, found.id, RELOAD_FPM, patience=60))
+        )
         # A container that was started for this has no compiled code yet.
         self._for_running(self.container, lambda found: self.execute(["php", "-r", FORGET_COMPILED], target=found.id))
 

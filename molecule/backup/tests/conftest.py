@@ -6,11 +6,11 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
 
+import engine
 import pytest
 
 SCENARIO = pathlib.Path(__file__).resolve().parent.parent
@@ -20,15 +20,12 @@ PORT = int(os.environ.get("SANDBOX_PORT_BASE", "8080"))
 SETS = "/var/backups/dockpress"
 INVENTORIES = f"{ROOT / 'molecule/shared/inventory'},{SCENARIO / 'inventory'}"
 LONG = bool(os.environ.get("DOCKPRESS_LONG"))
-sys.path.insert(0, str(ROOT / "tests"))
 # Molecule has failures written to the other stream, and in colours.
 os.environ |= {"ANSIBLE_DISPLAY_FAILED_STDERR": "false", "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
 
 
 def run(command, check=True, data=None, timeout=600):
-    done = subprocess.run(
-        command, input=data, capture_output=True, text=True, errors="surrogateescape", check=False, timeout=timeout
-    )
+    done = engine.run(command, input=data, text=True, errors="surrogateescape", timeout=timeout)
     assert not check or done.returncode == 0, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
     return done
 

@@ -16,6 +16,7 @@ import urllib.parse
 import urllib.request
 import zlib
 
+import engine
 import pytest
 import testinfra
 
@@ -113,7 +114,8 @@ def changed(result):
 
 
 def compose(host, *words, stack=STACK):
-    result = host.run("cd " + stack + " && docker compose " + " ".join(f"'{word}'" for word in words) + " </dev/null")
+    command = "cd " + stack + " && docker compose " + " ".join(f"'{word}'" for word in words) + " </dev/null"
+    result = engine.again(lambda: host.run(command))
     assert result.rc == 0, result.stderr
     return result.stdout
 

@@ -11,12 +11,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+import engine
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "tests"), os.environ["ANSIBLE_COLLECTIONS_PATH"]]
+import docs
 
-import docs  # noqa: E402
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, os.environ["ANSIBLE_COLLECTIONS_PATH"])
 
 INVENTORIES = f"{ROOT}/molecule/shared/inventory/,{ROOT}/molecule/dev/inventory/"
 
@@ -74,7 +75,7 @@ class Here:
 
     @staticmethod
     def _run(command: list[str], stdin: str) -> str:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        done = engine.run(command, input=stdin, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

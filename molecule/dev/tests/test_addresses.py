@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 
+import engine
 import pytest
 from ansible_collections.dockpress.hosting.plugins.module_utils import _wp_search_replace
 
@@ -119,10 +119,9 @@ def answers(here):
     ]
     php = _wp_search_replace.PHP
     program = php[php.index(CLASS) : php.index("function dp_connect")] + RUN
-    done = subprocess.run(
+    done = engine.run(
         ["docker", "exec", "-i", f"{here.folder.name}-cron-1", "php", "-r", program],
         input=json.dumps(given),
-        capture_output=True,
         text=True,
         check=True,
     )

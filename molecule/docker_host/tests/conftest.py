@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 
+import engine
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -33,7 +34,7 @@ def pytest_configure(config) -> None:
 
 
 def on(host: str, *command: str, check: bool = True) -> subprocess.CompletedProcess:
-    return subprocess.run(["docker", "exec", f"{NAME}-{host}", *command], capture_output=True, text=True, check=check)
+    return engine.run(["docker", "exec", f"{NAME}-{host}", *command], text=True, check=check)
 
 
 def shell(host: str, script: str, check: bool = True) -> str:

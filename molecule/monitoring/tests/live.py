@@ -9,6 +9,8 @@ import subprocess
 import time
 from urllib.parse import urlencode
 
+import engine
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAME = os.environ["SANDBOX_NAME"]
 # The role's own durations (group_vars/monitoring.yml): a scrape comes every 30 s, a message about a group every 5 minutes.
@@ -34,10 +36,8 @@ print(json.dumps(answers))
 
 def on(host: str, *command: str, text: str | None = None, check: bool = True) -> str:
     """Run a command on a host of the sandbox and return what it prints."""
-    done = subprocess.run(
-        ["docker", "exec", *(["--interactive"] if text is not None else []), f"{NAME}-{host}", *command],
-        input=text, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    interactive = ["--interactive"] if text is not None else []
+    done = engine.run(["docker", "exec", *interactive, f"{NAME}-{host}", *command], input=text, text=True)
     assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
 

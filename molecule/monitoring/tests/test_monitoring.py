@@ -10,18 +10,15 @@ import os
 import pathlib
 import re
 import subprocess
-import sys
 import time
 
 import pytest
 import yaml
 from live import LONG, NAME, PATIENCE, ask, on, play, process, queries, query, received, started, wait
 
+import docs
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tests"))
-
-import docs  # noqa: E402
-
 INVENTORIES = f"{ROOT}/molecule/shared/inventory/,{ROOT}/molecule/monitoring/inventory/"
 SUBNET = os.environ["SANDBOX_SUBNET"]
 PORT_BASE = int(os.environ["SANDBOX_PORT_BASE"])

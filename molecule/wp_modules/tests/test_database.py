@@ -15,6 +15,7 @@ import shlex
 import subprocess
 import time
 
+import engine
 import pytest
 import yaml
 from wp_live import Host
@@ -60,7 +61,7 @@ def sh(command, *, check=True, data=None):
     """Run a shell command on the host; its standard output as text."""
     where = ["docker", "exec", "-i", f"{os.environ['SANDBOX_NAME']}-{HOST}", "sh", "-c", command]
     data = data.encode() if isinstance(data, str) else data
-    done = subprocess.run(where, input=data or b"", capture_output=True, check=False)
+    done = engine.run(where, input=data or b"")
     if check:
         assert done.returncode == 0, f"{command}\n{done.stdout.decode()}{done.stderr.decode()}"
     return done.stdout.decode("utf-8", "replace")
@@ -212,18 +213,8 @@ def good(stand):
     result = export("good.sql.zst")
     assert result["tables"]["wp_nopk"] == 3
     assert result["tables"]["wp_users"] == 1
-    return subprocess.run(
-        [
-            "docker",
-            "exec",
-            f"{os.environ['SANDBOX_NAME']}-{HOST}",
-            "sh",
-            "-c",
-            f"docker exec -i {DATABASE} zstd -dc <{FOLDER}/good.sql.zst",
-        ],
-        capture_output=True,
-        check=True,
-    ).stdout
+    read = f"docker exec -i {DATABASE} zstd -dc <{FOLDER}/good.sql.zst"
+    return engine.run(["docker", "exec", f"{os.environ['SANDBOX_NAME']}-{HOST}", "sh", "-c", read], check=True).stdout
 
 
 def test_export(good, unchanged):

@@ -17,6 +17,7 @@ import tempfile
 import urllib.parse
 
 import ansible.module_utils
+import engine
 
 # Inventories of the scenario, as molecule gives them to Ansible; other ones for work on a single site by hand.
 INVENTORIES = os.environ.get(
@@ -158,9 +159,7 @@ class Live:
     def inside(self, container: str, *command: str, stdin: bytes | None = None, check: bool = True) -> str:
         """Run a command in a container of the site."""
         options = ["-i"] if stdin is not None else []
-        said = subprocess.run(
-            [*self.docker, "exec", *options, container, *command], input=stdin, capture_output=True, check=check
-        )
+        said = engine.run([*self.docker, "exec", *options, container, *command], input=stdin, check=check)
         return said.stdout.decode("utf-8", "replace")
 
     def wp(self, *arguments: str, check: bool = True) -> str:

@@ -262,15 +262,7 @@ class Containers:
     def get(self, name):
         if name not in self.states:
             raise _wp_cli.docker.errors.NotFound("no such container")
-        ran = self.ran
-
-        class Container:
-            id, status = name, self.states[name]
-
-            def exec_run(self, command):
-                ran.append((name, command[-1]))
-
-        return Container()
+        return SimpleNamespace(id=name, status=self.states[name])
 
 
 @pytest.mark.parametrize(
@@ -285,7 +277,13 @@ class Containers:
 def test_changed_code_is_loaded_anew_wherever_it_runs(monkeypatch, states, reached):
     engine = Containers(**states)
     wp = WpCli(engine, container="cron", fpm_container="fpm")
-    monkeypatch.setattr(wp, "execute", lambda command, target: engine.ran.append((target, command[-1])))
+
+    def start(_client, target, command, patience):
+        engine.ran.append((target, command[-1]))
+        return []
+
+    monkeypatch.setattr(_wp_cli, "Execution", start)
+    monkeypatch.setattr(wp, "execute", lambda command, target: start(engine, target, command, 0))
     wp.reload_code()
     assert [name for name, _command in engine.ran] == reached
     said = {"fpm": "kill -USR2 1", "cron": _wp_cli.FORGET_COMPILED}
