@@ -514,6 +514,14 @@ def test_a_changed_nginx_setting_runs_without_a_restart(host):
     play()
 
 
+def test_a_container_that_the_engine_did_not_start_is_started_again(host):
+    host.run_expect([0], "docker rm --force blog-localhost-web-1")
+    with engine.broken(["docker", "exec", "-i", f"{NAME}-web1"], f"{STACK}/config/nginx", times=1) as left:
+        assert changed(play())
+        assert left() == 0
+    assert request(BLOG + "/")[0] == 200
+
+
 def test_changed_secrets_take_effect_and_are_not_shown(host):
     secrets = {
         "wordpress_db_password": "an'other$pass\\word",

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 
+import engine
 import pytest
 from wp_live import Live, inside_json
 
@@ -333,6 +334,19 @@ def test_a_plugin_that_breaks_the_site_can_be_taken_away(site):
     site.rhythm("wp_plugin", plugins=[{"name": "late-fatal", "state": "absent"}])
     assert site.get()[0] == 200
     site.ok("wp_option", absent_options=["late_fatal"])
+
+
+def test_a_program_that_the_engine_did_not_start_is_started_again(site):
+    with engine.broken(site.vars["live_prefix"], "eval-file", times=2) as left:
+        site.ok("wp_option", options={"not_started": "twice"})
+        assert left() == 0
+    assert site.option("not_started") == "twice"
+    with engine.broken(site.vars["live_prefix"], "eval-file", times=3) as left:
+        failure = site.fails("wp_option", options={"not_started": "thrice"})
+        assert left() == 0
+    assert "read init-p: connection reset by peer" in failure["msg"]
+    assert site.option("not_started") == "twice"
+    site.ok("wp_option", absent_options=["not_started"])
 
 
 def test_a_slug_that_is_nowhere_fails_soon(site):
