@@ -10,9 +10,11 @@ import contextlib
 import pathlib
 import re
 import subprocess
+import time
 import typing
 
 ATTEMPTS = 3
+PAUSE = 0.5  # seconds
 BROKEN_RUNTIME = (pathlib.Path(__file__).parent / "broken-runtime").read_text(encoding="utf-8")
 NEVER_STARTED = re.compile(r"OCI runtime exec failed: [^\n]*: read init-p: connection reset by peer[^\n]*")
 
@@ -31,6 +33,7 @@ def again(start: typing.Callable[[], typing.Any]) -> typing.Any:
         done = start()
         if not never_started(done):
             return done
+        time.sleep(PAUSE)
     return start()
 
 

@@ -26,6 +26,7 @@ _WATCH = (
 # The exit code that the engine gives to a program which its runtime could not start; a program may end with it, too.
 _NOT_STARTED = 126
 _ATTEMPTS = 3
+_PAUSE = 0.5  # seconds
 
 
 class ExecError(Exception):
@@ -49,6 +50,7 @@ def begin(api, container, command, **options):
         if not left or _has_started(api, execution):
             return execution, stream
         getattr(stream, "_response", stream).close()
+        time.sleep(_PAUSE)
 
 
 def _has_started(api, execution, patience=15):
