@@ -53,9 +53,7 @@ def broken(prefix: typing.Sequence[str], what: str, times: int) -> typing.Iterat
     """
 
     def shell(script: str, data: str = "") -> str:
-        return subprocess.run(
-            [*prefix, "sh", "-ec", script], input=data, capture_output=True, check=True, text=True
-        ).stdout
+        return run([*prefix, "sh", "-ec", script], check=True, input=data, text=True).stdout
 
     folder = "/usr/local/lib/broken-runtime"
     shell(

@@ -21,8 +21,6 @@ _WATCH = (
     "trap 'kill $watcher 2>/dev/null; wait $watcher 2>/dev/null' EXIT\n"
     "exec 3<&-\n"
 )
-
-
 # The exit code that the engine gives to a program which its runtime could not start; a program may end with it, too.
 _NOT_STARTED = 126
 _ATTEMPTS = 3
@@ -37,7 +35,8 @@ def begin(api, container, command, **options):
     """Start a program in a container: the id of the execution, and its stream as ``exec_start(socket=True)`` returns it.
 
     Once in some thousand times runc's own helper dies before the program has begun ("read init-p: connection reset by
-    peer"). As nothing has run then, and nothing was sent, it is started again. What can never start is left to the caller.
+    peer"). As nothing has run then, and nothing was sent, it is started again. What does not start then either (there may be
+    no such program: the engine answers the same) is left to the caller.
 
     :param api: ``docker.APIClient``; its errors pass through.
     :param options: of ``exec_create``.

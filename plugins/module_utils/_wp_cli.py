@@ -50,8 +50,6 @@ foreach ($cache ? glob("$cache/*", GLOB_ONLYDIR) : [] as $folder) {
 }
 """
 
-RELOAD_FPM = ("sh", "-c", "kill -USR2 1")
-
 # All that a process of ours has started is of one process group; the group that asks goes on.
 END_STRAYS = r"""
 group() { set -- $(cat "/proc/$1/stat" 2>/dev/null); echo "${5:-}"; }
@@ -596,11 +594,16 @@ class WpCli:
         OPcache compares a file's time and nothing else, and knows of no file that is gone. The signal is sent inside the container:
         one that the API has signalled counts as stopped by hand, and Docker would not start it again after a crash or a reboot.
         """
-        self._for_running(
-            self.fpm_container, lambda found: list(Execution(self.client, found.id, RELOAD_FPM, patience=60))
-        )
+        self._for_running(self.fpm_container, self._reload_fpm)
         # A container that was started for this has no compiled code yet.
         self._for_running(self.container, lambda found: self.execute(["php", "-r", FORGET_COMPILED], target=found.id))
+
+    def _reload_fpm(self, found: t.Any) -> None:
+        # As the container's own user, and not under `timeout`, which an image for PHP-FPM need not have.
+        with contextlib.closing(
+            Execution(self.client, found.id, ("sh", "-c", "kill -USR2 1"), patience=60)
+        ) as execution:
+            list(execution)
 
     def _for_running(self, name: str | None, act: t.Callable[[t.Any], t.Any]) -> None:
         """Do something with a container, if it is there and runs."""

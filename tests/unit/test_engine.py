@@ -37,7 +37,8 @@ def test_only_the_engines_own_word_alone_counts(code, out, err, expected):
 
 
 @pytest.mark.parametrize("failures", [0, 1, 2, 3])
-def test_a_program_runs_once_and_is_asked_for_three_times_at_most(tmp_path, failures):
+def test_a_program_runs_once_and_is_asked_for_three_times_at_most(monkeypatch, tmp_path, failures):
+    monkeypatch.setattr(engine, "PAUSE", 0)
     count = tmp_path / "count"
     program = (
         "import pathlib, sys; count = pathlib.Path(sys.argv[1]); tried = len(count.read_text()) if count.exists() else 0\n"

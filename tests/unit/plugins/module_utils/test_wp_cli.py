@@ -280,7 +280,7 @@ def test_changed_code_is_loaded_anew_wherever_it_runs(monkeypatch, states, reach
 
     def start(_client, target, command, patience):
         engine.ran.append((target, command[-1]))
-        return []
+        return io.BytesIO()
 
     monkeypatch.setattr(_wp_cli, "Execution", start)
     monkeypatch.setattr(wp, "execute", lambda command, target: start(engine, target, command, 0))
